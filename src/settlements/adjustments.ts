@@ -1,6 +1,7 @@
 import { Type } from '@sinclair/typebox'
-import { Line, MinorUnits } from '../http/schemas.ts'
+import { Line, MinorUnits, Nullable } from '../http/schemas.ts'
 import { instant, text } from '../tenant/list.ts'
+import { rate } from './rate.ts'
 import { dealOfPart, showPart } from './show-part.ts'
 
 /** The fields of an adjustment, which a settlement keeps as they were. */
@@ -9,20 +10,43 @@ export const adjustmentFields = {
     name: Line('Catering buyout'),
     kind: Type.String({
       title: 'DealAdjustmentKind',
-      enum: ['reimbursement', 'buyout', 'credit', 'deduction'],
-      description: 'reimbursement, buyout, credit: added; deduction: taken off',
+      enum: ['reimbursement', 'buyout', 'credit', 'deduction', 'merchandise'],
+      description:
+        'reimbursement, buyout, credit: added; deduction: taken off; merchandise: the share of the hall is taken off if the artist has sold it, and the rest is added if the hall has',
       examples: ['buyout'],
     }),
-    amount_minor: Type.Integer({ ...MinorUnits, examples: [60_000] }),
+    amount_minor: Type.Integer({
+      ...MinorUnits,
+      description: 'Of merchandise: what was taken in, with tax',
+      examples: [60_000],
+    }),
     stage: Type.String({
       title: 'DealAdjustmentStage',
       enum: ['before_split', 'after_split'],
       description:
-        'before_split: a cost (a deduction: less of one) before the percentage, and not paid with the settlement; after_split: a line of its own in what the artist leaves with',
+        'before_split: a cost (a deduction: less of one) before the percentage, and not paid with the settlement; after_split: a line of its own in what the artist leaves with, as merchandise always is',
       examples: ['after_split'],
     }),
   },
-  optional: {},
+  optional: {
+    percentage: {
+      ...Nullable(rate('Of merchandise: what the hall keeps of the sales without tax', 20)),
+      examples: [null],
+    },
+    tax_percentage: {
+      ...Nullable(rate('Of merchandise: the tax that is in the sales', 8)),
+      examples: [null],
+    },
+    sold_by: {
+      ...Nullable(
+        Type.String({
+          enum: ['artist', 'hall'],
+          description: 'Of merchandise: who has sold it, has the money, and pays the tax',
+        }),
+      ),
+      examples: [null],
+    },
+  },
 }
 
 /** Adjustments: what is added to or taken off a settlement before or after the split. */
@@ -36,6 +60,6 @@ export const adjustmentRoutes = showPart({
   optional: { ...adjustmentFields.optional, deal_id: dealOfPart },
   sorts: { created_at: instant, name: text },
   description:
-    'What is added to or taken off a settlement before or after the split. The amount is in the currency of the deal.',
+    'What is added to or taken off a settlement before or after the split, merchandise included. The amount is in the currency of the deal.',
   problems: ['deal_of_other_show'],
 })

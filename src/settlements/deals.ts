@@ -79,6 +79,14 @@ export const dealTerms = {
         'Whether what another act is paid is a cost on the sheet of the main deal, true by default; of no meaning for the main deal',
       examples: [true],
     }),
+    cancellation_minor: Nullable(
+      Type.Integer({
+        ...MinorUnits,
+        description:
+          'What the act is paid if the show is cancelled: the whole fee, a part of it (kill fee), or 0; null: not agreed yet, and then a cancelled show cannot be settled',
+        examples: [250_000],
+      }),
+    ),
   },
 }
 

@@ -54,7 +54,14 @@ export const problems: Problems = {
     title: 'The show has several deals',
     detail: 'None of them is with the artist of the show: name one as `deal_id`.',
   },
-  settlement_show_not_played: { status: 409, title: 'Only a show that was played can be settled' },
+  settlement_show_not_played: {
+    status: 409,
+    title: 'Only a show that was played or cancelled can be settled',
+  },
+  settlement_needs_cancellation: {
+    status: 409,
+    title: 'The deal does not say what is paid for a cancelled show',
+  },
   settlement_outdated: {
     status: 409,
     title: 'The figures have changed since this revision',
@@ -67,6 +74,10 @@ export const problems: Problems = {
   },
   deals_kind_known: { status: 422, title: 'Unknown kind of deal' },
   deals_currency_exists: { status: 422, title: 'Unknown currency' },
+  deals_cancellation_range: {
+    status: 422,
+    title: 'The amount for a cancelled show is negative or too large',
+  },
   deals_guarantee_range: { status: 422, title: 'The guarantee is negative or too large' },
   deals_percentage_range: { status: 422, title: 'The percentage is not between 0 and 10000 basis points' },
   deals_base_known: { status: 422, title: 'Unknown base of a percentage' },
@@ -151,6 +162,20 @@ export const problems: Problems = {
   deal_adjustments_kind_known: { status: 422, title: 'Unknown kind of adjustment' },
   deal_adjustments_amount_range: { status: 422, title: 'The amount is negative or too large' },
   deal_adjustments_stage_known: { status: 422, title: 'Unknown stage of an adjustment' },
+  deal_adjustments_sold_by_known: { status: 422, title: 'Merchandise is sold by the artist or by the hall' },
+  deal_adjustments_valid_percentages: {
+    status: 422,
+    title: 'A percentage is not between 0 and 100, or has more than six decimals',
+  },
+  deal_adjustments_percentage_by_kind: {
+    status: 422,
+    title:
+      'Merchandise has a percentage and says who has sold it; other adjustments have neither, and no tax',
+  },
+  deal_adjustments_merchandise_after_split: {
+    status: 422,
+    title: 'Merchandise is settled after the split',
+  },
   deposits_due_on_range: { status: 422, title: 'The date is not between 1900 and 2199' },
   deposits_paid_or_due: { status: 422, title: 'A deposit was paid on a day, or is due on one' },
   deposits_amount_range: { status: 422, title: 'The amount is not positive or too large' },

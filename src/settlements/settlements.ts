@@ -3,15 +3,24 @@ import type { App } from '../http/fastify.ts'
 import { answer, IdempotencyKey } from '../http/openapi/openapi.ts'
 import { constraintsOf } from '../http/openapi/refusals.ts'
 import { page } from '../tenant/list.ts'
-import { IdParams, ListQuery, Page, sortBy, Strict } from '../http/schemas.ts'
+import { Id, IdParams, ListQuery, Page, sortBy, Strict } from '../http/schemas.ts'
 import type { Answer } from '../tenant/answer.ts'
 import { Show } from '../shows/shapes.ts'
 import { BookQuery, DealQuery, Draft, NewSettlement, Reopening, Settlement } from './shapes.ts'
 
 const sorts = { created_at: 'timestamptz' } as const
-const SettlementQuery = Strict({ ...ListQuery, sort: Type.Optional(sortBy(sorts)) })
+const SettlementQuery = Strict({
+  ...ListQuery,
+  deal_id: Type.Optional(Type.String({ ...Id, description: 'Only those of this deal' })),
+  sort: Type.Optional(sortBy(sorts)),
+})
 const tags = ['settlements']
-const impossible = ['settlement_needs_deal', 'settlement_of_which_deal', 'settlement_out_of_range']
+const impossible = [
+  'settlement_needs_deal',
+  'settlement_of_which_deal',
+  'settlement_needs_cancellation',
+  'settlement_out_of_range',
+]
 
 /** Settlements of shows: the result of deal, tickets, costs and deposits, recorded revision by revision. */
 export async function settlementRoutes(app: App) {
@@ -48,7 +57,7 @@ export async function settlementRoutes(app: App) {
         operationId: 'listSettlements',
         summary: 'List the recorded settlements of a show',
         description:
-          'Of all its deals, in the order in which they were recorded, unless `sort` says otherwise.',
+          'Of all its deals or of one (`deal_id`), in the order in which they were recorded, unless `sort` says otherwise.',
         'x-permission': 'finance.read',
         params: IdParams,
         querystring: SettlementQuery,
@@ -56,11 +65,12 @@ export async function settlementRoutes(app: App) {
       },
     },
     (request, reply) => {
-      const { limit, cursor, sort = 'created_at' } = request.query
+      const { limit, cursor, sort = 'created_at', deal_id } = request.query
       const { id } = request.params
       return request
         .tenant(sql => {
           const where = [sql`show_id = ${id}`]
+          if (deal_id !== undefined) where.push(sql`deal_id = ${deal_id}`)
           const of = sql`app.require_show(${id})`
           const list = { from: 'settlement_list', permission: 'finance.read', sorts, sort, limit, cursor }
           return page(sql, { ...list, where, of })
@@ -129,7 +139,7 @@ export async function settlementRoutes(app: App) {
         operationId: 'finalizeSettlement',
         summary: 'Make a recorded settlement final',
         description:
-          'The show must be played, and becomes settled with the last of its deals. The revision must match the current figures and contain no estimate; after that the figures can no longer be changed. Each line is entered in the books as a finance record, in the next month that is open if its own is closed; if that takes an exchange rate, or somebody has entered the money already, `not_booked_because` says so, and `/book` enters them.',
+          'The show must be played, and becomes settled with the last of its deals; one that is cancelled can be settled, too, and stays cancelled. The revision must match the current figures and contain no estimate; after that the figures can no longer be changed. Each line is entered in the books as a finance record, in the next month that is open if its own is closed; if that takes an exchange rate, or somebody has entered the money already, `not_booked_because` says so, and `/book` enters them.',
         'x-problems': [
           'settlement_needs_deal',
           'settlement_of_which_deal',

@@ -30,8 +30,15 @@ const lines = ({ required, optional }: Pick<ShowPart, 'required' | 'optional'>, 
 const many = (item: ReturnType<typeof lines>) => Type.Array(item, { maxItems: 100_000 })
 
 const { kind } = dealTerms.required
-const { guarantee_minor, percentage, base, tax_percentage, promoter_profit_percentage, guarantee_is_cost } =
-  dealTerms.optional
+const {
+  guarantee_minor,
+  percentage,
+  base,
+  tax_percentage,
+  promoter_profit_percentage,
+  guarantee_is_cost,
+  cancellation_minor,
+} = dealTerms.optional
 const SettledAct = Strict(
   {
     id: Type.String({ ...Id, description: 'The deal' }),
@@ -43,6 +50,7 @@ const SettledAct = Strict(
     tax_percentage,
     promoter_profit_percentage,
     guarantee_is_cost,
+    cancellation_minor,
     bonuses: many(lines(bonusFields, 'SettledBonus')),
     adjustments: many(lines(adjustmentFields, 'SettledAdjustment')),
   },
@@ -65,6 +73,11 @@ export const Inputs = Strict(
       description:
         'Whether it enters the tickets and costs of the show in the books: of all deals of a show, one does',
       examples: [true],
+    }),
+    is_cancelled: Type.Boolean({
+      description:
+        'Whether the show was cancelled: then no ticket counts as sold, and the deal says what is due',
+      examples: [false],
     }),
   },
   { title: 'SettlementInputs', description: 'The figures it was calculated from, as they were' },
@@ -126,7 +139,9 @@ export const Result = Strict(
     due_minor: amount('What the artist is paid, by the kind of deal', 671_752),
     bonuses_minor: amount('What the artist is paid on top', 0),
     withholding_minor: amount('What is withheld of both, for an authority', 0),
-    adjustments_minor: balance('Adjustments after the split', 0),
+    adjustments_minor: balance('Adjustments after the split, merchandise included', 0),
+    merchandise_minor: amount('Merchandise sold, without tax', 0),
+    hall_share_minor: amount('What the hall keeps of it', 0),
     deposits_minor: amount('What the artist has already been paid', 250_000),
     open_deposits_minor: amount('Deposits that are due and not counted', 0),
     balance_minor: balance(
@@ -179,7 +194,7 @@ const Booking = Strict(
       ...Line('balance'),
       maxLength: 100,
       description:
-        'tier <id>, facility_fees, tax, cost <id>, adjustment <id>, bonus <id>, withholding, deposit <id>, balance or repayment; or the reversal of one',
+        'tier <id>, facility_fees, tax, cost <id>, adjustment <id>, sales <id> and sales_tax <id> of merchandise that the hall has sold, bonus <id>, withholding, deposit <id>, balance or repayment; or the reversal of one',
     }),
     kind: FinanceKind,
     category_id: Id,

@@ -88,6 +88,7 @@ export function renderSettlementSheet(sheet: Sheet): string {
       <h1>${artist ?? 'Settlement'}</h1>
       ${act !== null && show !== null && html`<p>With ${show.artist}</p>`}
       <p>${show?.title}</p>
+      ${settlement.is_cancelled && html`<p><strong>Cancelled</strong></p>`}
       <p>${about}</p>
       <p>${organization} · amounts in ${currency}</p>
       <p>${tickets}</p>

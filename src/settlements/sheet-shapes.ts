@@ -25,6 +25,7 @@ export const SettlementSheet = Strict(
       status: SettlementStatus,
       reason: Nullable(Text(1000, 'The invoice of the PA came in.')),
       act: settled.act,
+      is_cancelled: Inputs.properties.is_cancelled,
       finalized_at: Nullable(Timestamp),
       reopened_at: Nullable(Timestamp),
     }),

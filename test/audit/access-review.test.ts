@@ -15,6 +15,7 @@ import {
   until,
 } from '../support/helper.ts'
 import { programArgs } from '../support/program.ts'
+import { sealEvents } from '../support/sealing.ts'
 
 interface Review {
   organization: { id: string; name: string }
@@ -135,7 +136,7 @@ t.test('every other door is there while it works, and not afterwards', async t =
 
 t.test('it is sealed by the head of the event log, which the auditor can check later', async t => {
   t.equal((await reviewed(erin)).head, null, 'nothing is sealed yet')
-  await db.as('callboard_worker')`select app.seal_events('10 years')`
+  await sealEvents(db.as('callboard_worker'), '10 years')
   const { head } = await reviewed(ana)
   const [{ found }] = await db.as('callboard_auditor')<[{ found: { ok: boolean; head: { seq: number } } }]>`
     select app.verify_events(${ana.organization}, ${head?.seq ?? null}, ${head?.hash ?? null}) as found`

@@ -1,5 +1,6 @@
 import { t } from '../support/tap.ts'
 import { aShow, type Database, register, startServer } from '../support/helper.ts'
+import { sealEvents } from '../support/sealing.ts'
 
 const asWorker = async <T>({ as }: Database, statement: string) =>
   [...(await as('callboard_worker').unsafe(statement))] as unknown as T[]
@@ -43,12 +44,12 @@ t.test('events are kept for as long as their organization wants', async t => {
     Number((await asWorker<{ n: string }>(db, 'select app.purge_events() as n'))[0]?.n)
 
   t.equal(await purge(), 0, 'what is not sealed stays')
-  await asWorker(db, `select app.seal_events('10 years')`)
+  await sealEvents(db.as('callboard_worker'), '10 years')
   t.equal(await purge(), 3)
   t.strictSame([await old(ana.organization), await old(bob.organization)], [[95], [95, 110]])
   t.equal(await purge(), 0)
 
-  await asWorker(db, 'select app.seal_events()')
+  await sealEvents(db.as('callboard_worker'))
   for (const { organization } of [ana, bob]) {
     const found = await verify(db, organization)
     t.match(
@@ -90,8 +91,10 @@ t.test('the months of the log', async t => {
   const thisMonth = monthsAgo(0)
 
   await t.test('are created three ahead', async t => {
+    // The database may have been made in the month before.
+    await maintain()
     t.strictSame(
-      await partitions(db),
+      (await partitions(db)).filter(name => name >= thisMonth),
       [thisMonth, monthsAgo(-1), monthsAgo(-2), monthsAgo(-3), 'event_log_default'].sort(),
     )
     t.strictSame(await maintain(), [])
@@ -127,11 +130,11 @@ t.test('the months of the log', async t => {
     const [made] = await maintain()
     t.match(made, { done: 'made' })
     t.strictSame(await maintain(), [], 'it has an event')
-    await asWorker(db, `select app.seal_events('10 years')`)
+    await sealEvents(db.as('callboard_worker'), '10 years')
     await call('PUT /api/audit/retention', { token: ana.token, body: { days: 90 } })
     await asWorker(db, 'select app.purge_events()')
     t.strictSame(await maintain(), [{ partition: made?.partition, done: 'dropped' }])
-    await asWorker(db, 'select app.seal_events()')
+    await sealEvents(db.as('callboard_worker'))
     t.match(await verify(db, ana.organization), { ok: true, unsealed: 0 })
   })
 })

@@ -8,6 +8,7 @@ import {
   type TestServer,
 } from '../support/helper.ts'
 import { programArgs, run } from '../support/program.ts'
+import { sealEvents } from '../support/sealing.ts'
 
 interface Found {
   ok: boolean
@@ -19,8 +20,7 @@ interface Found {
   problem: { kind: string; seq: number; event_id: string | null; occurred_at: string | null } | null
 }
 
-const seal = async ({ as }: Database, lookBack = '1 hour') =>
-  Number((await as('callboard_worker')<[{ n: string }]>`select app.seal_events(${lookBack}) as n`)[0].n)
+const seal = ({ as }: Database, lookBack?: string) => sealEvents(as('callboard_worker'), lookBack)
 const verify = async ({ as }: Database, organization: string, seq?: number, hash?: string) =>
   (
     await as('callboard_auditor')<[{ found: Found }]>`

@@ -16,6 +16,7 @@ import {
 import { makeTour, type Tour } from '../support/itineraries.ts'
 import { makeAll } from '../support/make.ts'
 import { claimsOf } from '../support/tokens.ts'
+import { sealEvents } from '../support/sealing.ts'
 
 /** An organization that has been in use, so that it has rows in every table. */
 export interface Tenant {
@@ -250,7 +251,7 @@ export async function makeWorld(server: TestServer): Promise<World> {
     call('POST /api/auth/sign-out', { token: revoked.token }),
     call(`DELETE /api/organizations/${deleted.organization}`, { token: deleted.owner.token }),
   ])
-  await server.db.admin`select app.seal_events()`
+  await sealEvents(server.db.admin)
   for (const { status, text } of done)
     if (status !== 204) throw new Error(`cannot arrange the world: ${text}`)
   return { server, attacker, victim, deleted, removed, revoked }

@@ -10,6 +10,7 @@ import { fences, read } from '../support/documents.ts'
 import { register, signIn, startServer, until } from '../support/helper.ts'
 import { startStandby, type Standby } from '../support/standby.ts'
 import { t } from '../support/tap.ts'
+import { sealEvents } from '../support/sealing.ts'
 
 /** The statement of the runbook in which something occurs. */
 function statement(of: string): string {
@@ -42,7 +43,7 @@ t.test('a planned change of servers ends nothing', withoutClusters(), async t =>
   const access = await makeAccess(t, before, ana)
   const works = await access.tried(before)
   for (const [what, status] of Object.entries(works)) t.equal(status, 200, `${what} works`)
-  await db.as('callboard_worker')`select app.seal_events('0 seconds')`
+  await sealEvents(db.as('callboard_worker'), '0 seconds')
 
   await standby.stopPrimary('fast')
   await promote(standby)
@@ -51,7 +52,7 @@ t.test('a planned change of servers ends nothing', withoutClusters(), async t =>
   await checkDatabase(promoted.url('callboard_api'), false)
   const after = await startServer(t, {}, promoted)
   t.same(await access.tried(after), works, 'everything goes on')
-  await promoted.as('callboard_worker')`select app.seal_events('0 seconds')`
+  await sealEvents(promoted.as('callboard_worker'), '0 seconds')
   t.match(await verified(promoted, ana), { ok: true })
 })
 
@@ -88,6 +89,6 @@ t.test('a primary that is gone takes nothing with it that had ended', withoutClu
   const ended = { ...(await access.tried(after)), 'the invitation': invitation ?? 0 }
   for (const [what, status] of Object.entries(ended)) t.ok(status >= 400, `${what} has ended: ${status}`)
   t.match(await after.call('GET /api/shows', stays), { status: 200 }, 'what had not ended goes on')
-  await promoted.as('callboard_worker')`select app.seal_events('0 seconds')`
+  await sealEvents(promoted.as('callboard_worker'), '0 seconds')
   t.match(await verified(promoted, ana), { ok: true })
 })

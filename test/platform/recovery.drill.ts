@@ -8,6 +8,7 @@ import { recipe, restored, verified } from '../support/backup.ts'
 import { openClusters, password, startCluster, withoutClusters } from '../support/clusters.ts'
 import { aShow, register, signIn, startServer, until } from '../support/helper.ts'
 import { t } from '../support/tap.ts'
+import { sealEvents } from '../support/sealing.ts'
 
 t.test('a database recovered to a point in time', withoutClusters(), async t => {
   const clusters = await openClusters(t)
@@ -34,7 +35,7 @@ t.test('a database recovered to a point in time', withoutClusters(), async t => 
   const access = await makeAccess(t, before, ana)
   const works = await access.tried(before)
   for (const [what, status] of Object.entries(works)) t.equal(status, 200, `${what} works`)
-  await db.as('callboard_worker')`select app.seal_events('0 seconds')`
+  await sealEvents(db.as('callboard_worker'), '0 seconds')
   const [{ moment }] = await db.admin<[{ moment: string }]>`select clock_timestamp()::text as moment`
   await sleep(100)
   const { token } = await signIn(before, ana.email)
@@ -43,7 +44,7 @@ t.test('a database recovered to a point in time', withoutClusters(), async t => 
   await access.end()
   for (const [what, status] of Object.entries(await access.tried(before)))
     t.ok(status >= 400, `${what} has ended: ${status}`)
-  await db.as('callboard_worker')`select app.seal_events('0 seconds')`
+  await sealEvents(db.as('callboard_worker'), '0 seconds')
   const { checked } = await verified(db, ana)
   await db.admin`select pg_switch_wal()`
   await at('pg_ctl stop -w -D "$PGDATA" -m fast')
@@ -72,7 +73,7 @@ t.test('a database recovered to a point in time', withoutClusters(), async t => 
   await t.test('has a log that goes on from there', async t => {
     const again = await signIn(before, ana.email)
     t.match(await before.call(`GET /api/shows/${lost.body.id}`, again), { status: 404 })
-    await db.as('callboard_worker')`select app.seal_events('0 seconds')`
+    await sealEvents(db.as('callboard_worker'), '0 seconds')
     const found = await verified(db, ana)
     t.equal(found.ok, true)
     t.not(found.checked, checked)

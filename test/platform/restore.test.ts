@@ -18,6 +18,7 @@ import {
 import { refresh } from '../support/figures.ts'
 import { aShow, register, signIn, startServer } from '../support/helper.ts'
 import { t } from '../support/tap.ts'
+import { sealEvents } from '../support/sealing.ts'
 
 t.test('a dump restored as documented', withoutClusters(), async t => {
   const clusters = await openClusters(t)
@@ -30,7 +31,7 @@ t.test('a dump restored as documented', withoutClusters(), async t => {
   const { token } = await signIn(here, ana.email)
   const access = await makeAccess(t, here, ana)
   const works = await access.tried(here)
-  await source.db.as('callboard_worker')`select app.seal_events('0 seconds')`
+  await sealEvents(source.db.as('callboard_worker'), '0 seconds')
   await refresh(source.db)
   const sealed = await verified(source.db, ana)
   const figures = await figuresOf(here, token)
@@ -98,7 +99,7 @@ t.test('a dump restored as documented', withoutClusters(), async t => {
       again,
     )
     t.match(body.items, [{ actor_kind: 'system', changes: { new: { restored_until: /^20/ } } }])
-    await db.as('callboard_worker')`select app.seal_events('0 seconds')`
+    await sealEvents(db.as('callboard_worker'), '0 seconds')
     t.match(await verified(db, ana), { ok: true })
     t.match(await restored(db), { code: 0, output: /has not been restored/ })
   })

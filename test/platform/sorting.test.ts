@@ -14,7 +14,7 @@ const codes = `
   time_zone start_zone end_zone from_time_zone to_time_zone
   slug email to_address login key ip sha256 recipe request_id external_ref confirmation_number number
   resource resource_type action actor_kind operation permission view_name revoked_because user_agent granted_by
-  rollup lane noun content_type`
+  rollup lane noun content_type sold_by`
 /** Read one at a time, never sorted. */
 const prose = 'notes note description detail reason reopen_reason failure failed_with last_error address'
 /** JSON as text, sent as it is. */

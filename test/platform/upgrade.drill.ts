@@ -16,6 +16,7 @@ import {
 import { refresh } from '../support/figures.ts'
 import { aShow, type Database, register, startServer } from '../support/helper.ts'
 import { t } from '../support/tap.ts'
+import { sealEvents } from '../support/sealing.ts'
 
 const { ADMIN_DATABASE_URL = '', TEST_PASSWORD = '', UPGRADE_TO } = process.env
 
@@ -26,7 +27,7 @@ t.test('a database of PostgreSQL 15 on a newer one', withoutClusters(), async t 
   const ana = await register(here, 'Ana')
   const { token } = ana
   await here.call('POST /api/shows', { token, body: { ...aShow, status: 'confirmed' } })
-  await source.db.as('callboard_worker')`select app.seal_events('0 seconds')`
+  await sealEvents(source.db.as('callboard_worker'), '0 seconds')
   await refresh(source.db)
   const figures = await figuresOf(here, token)
   const sealed = await verified(source.db, ana)
@@ -63,7 +64,7 @@ t.test('a database of PostgreSQL 15 on a newer one', withoutClusters(), async t 
   t.same(await figuresOf(there, token), figures, 'tokens and figures stay')
   t.same(await verified(db, ana), sealed)
   t.match(await there.call('POST /api/shows', { token, body: aShow }), { status: 201 })
-  await db.as('callboard_worker')`select app.seal_events('0 seconds')`
+  await sealEvents(db.as('callboard_worker'), '0 seconds')
   t.match(await verified(db, ana), { ok: true })
   t.match(await restored(db), { code: 0, output: /has not been restored/ })
   t.match(await restored(db, '--anyway'), { code: 0, output: /^Ended:[^]*may start/ })

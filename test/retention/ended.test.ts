@@ -15,6 +15,7 @@ import {
   until,
 } from '../support/helper.ts'
 import { t } from '../support/tap.ts'
+import { sealEvents } from '../support/sealing.ts'
 
 /** Who holds what of a member in an organization. */
 const held = async ({ admin }: Database, { organization }: Person, member: Person) =>
@@ -134,7 +135,7 @@ t.test('what has ended since a copy was made ends in it, and nothing else', asyn
   await t.test('what was purged and erased is gone', async t => {
     t.equal((await copy.admin`select from app.shows where id = ${things.purged.id}`).count, 0)
     t.equal((await erasable()).count, 0)
-    await copy.as('callboard_worker')`select app.seal_events('0 seconds')`
+    await sealEvents(copy.as('callboard_worker'), '0 seconds')
     t.match(await verified(copy, ana), { ok: true })
   })
 

@@ -12,6 +12,7 @@ import {
   until,
 } from '../support/helper.ts'
 import { outcome } from '../support/tokens.ts'
+import { sealEvents } from '../support/sealing.ts'
 
 interface Purged {
   deletions: number
@@ -70,7 +71,7 @@ async function age(db: Database, organization: string, days: number) {
 const exists = async ({ admin }: Database, table: string, id: string) =>
   (await admin`select from ${admin(`app.${table}`)} where id = ${id}`).count === 1
 const verify = async ({ as, admin }: Database, organization: string) => {
-  await admin`select app.seal_events()`
+  await sealEvents(admin)
   return (await as('callboard_auditor')<[{ v: object }]>`select app.verify_events(${organization}) as v`)[0].v
 }
 /** All rows of an organization, except what purging adds to the log. */
@@ -407,7 +408,7 @@ t.test('every table with soft delete', async t => {
     await refresh(db)
     const tenant = await makeTenant(server, `zqg${randomUUID().slice(0, 8)}`)
     await refresh(db)
-    await db.admin`select app.seal_events()`
+    await sealEvents(db.admin)
     t.strictSame(await emptyTables(db, tenant), [])
     const before = await print(db, other)
     const { organization, owner, marker } = tenant

@@ -3,6 +3,7 @@
 import fc from 'fast-check'
 import { t } from '../support/tap.ts'
 import { register, startServer } from '../support/helper.ts'
+import { adjusting } from '../support/on-paper.ts'
 import { type Recorded, settling } from '../support/settling.ts'
 import { adjustment, bonus, cost, deal, deposit, listOf, tier } from '../support/sheet-parts.ts'
 
@@ -102,11 +103,15 @@ t.test('whatever acts are paid,', async t => {
       const costs = ['fixed', 'per_ticket', 'per_head', 'percent_of_gross', 'percent_of_net_receipts'].map(
         kind => whole?.[`${kind}_costs_minor`] ?? NaN,
       )
+      const merchandise = [...(main === null ? [] : [main]), ...others.map(([bill]) => bill)]
+        .flatMap(([, , adjustments]) => adjustments)
+        .map(([, body]) => body as Record<string, unknown>)
       const expected =
         (whole?.['net_receipts_minor'] ?? NaN) +
         (whole?.['excluded_minor'] ?? NaN) -
         sum(costs) -
-        (whole?.['internal_costs_minor'] ?? NaN) -
+        (whole?.['internal_costs_minor'] ?? NaN) +
+        sum(merchandise.map(body => Number(adjusting(body).earned))) -
         sum(['due_minor', 'bonuses_minor', 'adjustments_minor', 'adjustment_costs_minor'].flatMap(of))
       t.equal(leftIn(books), expected)
       t.equal(sum(of('books_minor')), expected)

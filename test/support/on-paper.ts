@@ -12,11 +12,22 @@ const smaller = (a: bigint, b: bigint) => (a < b ? a : b)
 const sum = (bodies: Body[], amount: (body: Body) => bigint) =>
   bodies.reduce((all, body) => all + amount(body), 0n)
 
+/** What an adjustment adds to what the artist is paid, and what the promoter takes in with it. */
+export function adjusting(a: Body): { paid: bigint; earned: bigint } {
+  const amount = of(a['amount_minor'])
+  if (a['kind'] !== 'merchandise') return { paid: a['kind'] === 'deduction' ? -amount : amount, earned: 0n }
+  const tax = rate(a['tax_percentage'])
+  const net = amount - round(amount * tax, whole + tax)
+  const hall = round(net * rate(a['percentage']), whole)
+  return a['sold_by'] === 'hall' ? { paid: net - hall, earned: net } : { paid: -hall, earned: 0n }
+}
+
 /** What the artist leaves with, and what the promoter is left with. */
-export function onPaper(parts: [path: string, body: object][]) {
+export function onPaper(parts: [path: string, body: object][], isCancelled = false) {
   const all = (path: string) => parts.filter(([other]) => other === path).map(([, body]) => body as Body)
   const [deal = {}] = all('deals')
-  const tiers = all('ticket-tiers')
+  // What was sold is given back.
+  const tiers = isCancelled ? [] : all('ticket-tiers')
   const times = (name: string) => sum(tiers, tier => of(tier[name]) * of(tier['sold']))
   const [sold, comps] = [sum(tiers, tier => of(tier['sold'])), sum(tiers, tier => of(tier['comps']))]
   const [gross, excluded] = [times('price_minor'), times('excluded_minor')]
@@ -35,18 +46,17 @@ export function onPaper(parts: [path: string, body: object][]) {
     }[String(cost['kind'])]
     return typeof cost['cap_minor'] === 'number' ? smaller(full ?? 0n, of(cost['cap_minor'])) : (full ?? 0n)
   }
+  const adjustments = all('adjustments').map(a => ({ stage: a['stage'], ...adjusting(a) }))
   const adjusted = (stage: string) =>
-    sum(
-      all('adjustments').filter(a => a['stage'] === stage),
-      a => of(a['amount_minor']) * (a['kind'] === 'deduction' ? -1n : 1n),
-    )
+    adjustments.filter(a => a.stage === stage).reduce((total, { paid }) => total + paid, 0n)
   const guarantee = of(deal['guarantee_minor'])
   const reported = sum(
     all('costs').filter(cost => cost['is_internal'] !== true),
     costOf,
   )
   // A plus deal has its guarantee as a cost, unless it says otherwise.
-  const costs = reported + adjusted('before_split') + (deal['kind'] === 'plus' ? guarantee : 0n)
+  const costs =
+    reported + adjusted('before_split') + (deal['kind'] === 'plus' && !isCancelled ? guarantee : 0n)
   const profit = round(larger(costs, 0n) * rate(deal['promoter_profit_percentage']), whole)
   const base =
     {
@@ -56,12 +66,13 @@ export function onPaper(parts: [path: string, body: object][]) {
       net_after_promoter_profit: receipts - costs - profit,
     }[String(deal['base'])] ?? 0n
   const share = round(larger(base, 0n) * rate(deal['percentage']), whole)
-  const due =
+  const agreed =
     { flat: guarantee, door: share, plus: guarantee + share }[String(deal['kind'])] ??
     larger(guarantee, share)
+  const due = isCancelled ? of(deal['cancellation_minor']) : agreed
 
   const isFull = tiers.length > 0 && tiers.every(t => of(t['sold']) + of(t['comps']) === of(t['allotment']))
-  const bonuses = sum(all('bonuses'), ({ kind, amount_minor, threshold }) => {
+  const bonuses = sum(isCancelled ? [] : all('bonuses'), ({ kind, amount_minor, threshold }) => {
     if (kind === 'per_ticket') return of(amount_minor) * larger(sold - of(threshold), 0n)
     return (kind === 'sell_out' ? isFull : sold >= of(threshold)) ? of(amount_minor) : 0n
   })
@@ -74,7 +85,8 @@ export function onPaper(parts: [path: string, body: object][]) {
     all('deposits').filter(d => 'paid_on' in d),
     d => of(d['amount_minor']),
   )
-  const everything = sum(all('costs'), costOf) + adjusted('before_split') + adjusted('after_split')
+  const earned = adjustments.reduce((total, a) => total + a.earned, 0n)
+  const everything = sum(all('costs'), costOf) + adjusted('before_split') + adjusted('after_split') - earned
   return {
     walk_out_minor: Number(owed - withheld + adjusted('after_split') - paid),
     promoter_minor: Number(receipts + excluded - everything - owed),

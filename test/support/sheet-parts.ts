@@ -53,12 +53,27 @@ export const bonus = fc
     threshold: amount(900),
   })
   .map(bonus => ({ ...bonus, threshold: bonus.kind === 'sell_out' ? null : bonus.threshold }))
-export const adjustment = fc.record({
+const plainAdjustment = fc.record({
   name,
   kind: fc.constantFrom('reimbursement', 'buyout', 'credit', 'deduction'),
   amount_minor: amount(90_000),
   stage: fc.constantFrom('before_split', 'after_split'),
 })
+export const adjustment = fc.oneof(
+  { weight: 3, arbitrary: plainAdjustment },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      name,
+      kind: fc.constant('merchandise'),
+      amount_minor: amount(900_000),
+      stage: fc.constant('after_split'),
+      percentage,
+      tax_percentage: orNull(percentage),
+      sold_by: fc.constantFrom('artist', 'hall'),
+    }),
+  },
+)
 export const deposit = fc
   .record({ amount_minor: amount(90_000), isPaid: fc.boolean(), day: fc.integer({ min: 10, max: 28 }) })
   .map(({ amount_minor, isPaid, day }) => ({
@@ -69,6 +84,7 @@ export const deal = fc
   .record({
     kind: fc.constantFrom('flat', 'door', 'plus', 'versus'),
     guarantee_minor: amount(900_000),
+    cancellation_minor: amount(900_000),
     percentage,
     base: fc.constantFrom('gross', 'net_receipts', 'net', 'net_after_promoter_profit'),
     tax_percentage: percentage,

@@ -44,7 +44,7 @@ begin atomic
   -- A row that an earlier release did not make for a show without a fee says nothing else.
   where u.said <> u.otherwise
   union all
-  -- Settled is a show of which every deal has a settlement in force.
+  -- Settled is a show of which every deal has a settlement in force; one that is cancelled stays so.
   select s.id, x.id, 'status', s.status, concat('settlement in force: ', coalesce(x.n, 0), case when d.n > 1 then ' of ' || d.n end)
   from shows s
   left join (select y.show_id, count(*) as n, (array_agg(y.id order by y.id))[1] as id from settlements y where y.reopened_at is null group by y.show_id) x on x.show_id = s.id
@@ -52,7 +52,7 @@ begin atomic
     from app.deals e
     left join settlements y on y.show_id = e.show_id and y.reopened_at is null and y.deal_id is not distinct from case when e.act is not null then e.id end
     where e.organization_id = contradictions_of.organization and e.deleted_at is null group by e.show_id) d on d.show_id = s.id
-  where (s.status = 'settled') <> (x.n is not null and coalesce(d.unsettled, 0) = 0) and (x.n is not null or d.n is not null)
+  where s.status <> 'cancelled' and (s.status = 'settled') <> (x.n is not null and coalesce(d.unsettled, 0) = 0) and (x.n is not null or d.n is not null)
   union all
   -- Tickets and costs are entered once, and what another act is paid is what its own settlement says.
   select x.show_id, null, 'entered', 'tickets and costs: ' || count(*), 'once'

@@ -31,6 +31,7 @@ create table if not exists app.deals (
   withholding_due_on date constraint deals_withholding_due_on_range check (app.is_day(withholding_due_on)),
   act text collate app.people constraint deals_act_length check (app.is_line(act, 200)),
   is_cost_of_main boolean not null default true,
+  cancellation_minor bigint constraint deals_cancellation_range check (app.is_money(cancellation_minor)),
   primary key (organization_id, id),
   foreign key (organization_id, show_id) references app.shows (organization_id, id) on delete cascade,
   constraint deals_guarantee_by_kind check ((kind = 'door') = (guarantee_minor is null)),
@@ -53,15 +54,15 @@ create or replace view app.deal_rows with (security_invoker = true) as
     x.created_by, x.created_at, x.updated_at,
     trim_scale(x.percentage) as percentage, trim_scale(x.tax_percentage) as tax_percentage, trim_scale(x.promoter_profit_percentage) as promoter_profit_percentage,
     trim_scale(x.withholding_percentage) as withholding_percentage, x.withholding_threshold_minor, x.withholding_due_on,
-    x.act, x.is_cost_of_main
+    x.act, x.is_cost_of_main, x.cancellation_minor
   from app.deals x;
 
 select app_private.tenant_table('deals', noun => 'deal', permission => 'finance', path => '/api/deals',
   guard => 'app_private.require_deal_unsettled(regclass, uuid)', checks_parents => false);
 grant insert (show_id, kind, currency, guarantee_minor, percentage_bp, base, tax_bp, promoter_profit_bp, guarantee_is_cost, percentage, tax_percentage, promoter_profit_percentage,
-    withholding_percentage, withholding_threshold_minor, withholding_due_on, act, is_cost_of_main),
+    withholding_percentage, withholding_threshold_minor, withholding_due_on, act, is_cost_of_main, cancellation_minor),
   update (kind, currency, guarantee_minor, percentage_bp, base, tax_bp, promoter_profit_bp, guarantee_is_cost, percentage, tax_percentage, promoter_profit_percentage,
-    withholding_percentage, withholding_threshold_minor, withholding_due_on, act, is_cost_of_main) on app.deals to callboard_api;
+    withholding_percentage, withholding_threshold_minor, withholding_due_on, act, is_cost_of_main, cancellation_minor) on app.deals to callboard_api;
 
 comment on table app.deals is 'What the acts of shows are paid: at most one undeleted deal per show and act.';
 comment on column app.deals.kind is 'flat: the guarantee; door: the percentage; plus: both; versus: the larger of both.';
@@ -77,13 +78,14 @@ comment on column app.deals.tax_bp is 'tax_percentage in basis points; NULL if t
 comment on column app.deals.promoter_profit_bp is 'promoter_profit_percentage in basis points; NULL if that is no whole number. Until the release after 0.3.0.';
 comment on column app.deals.act is 'The name of the artist it is with; NULL: the show''s own, whose deal is the main deal.';
 comment on column app.deals.is_cost_of_main is 'Whether what another act is paid is a cost on the sheet of the main deal; of no meaning for that itself.';
+comment on column app.deals.cancellation_minor is 'What the act is paid if the show is cancelled: the whole fee, a part (kill fee), or 0; NULL: not agreed yet.';
 comment on column app.deals.guarantee_is_cost is 'For plus: whether the settlement counts the guarantee among the fixed costs, so that the percentage begins only once it has been earned back.';
 
 create or replace trigger _200_unsettled before insert or update of kind, currency, guarantee_minor, percentage_bp, base, tax_bp, promoter_profit_bp, guarantee_is_cost, percentage, tax_percentage, promoter_profit_percentage,
-    withholding_percentage, withholding_threshold_minor, withholding_due_on, act, is_cost_of_main on app.deals
+    withholding_percentage, withholding_threshold_minor, withholding_due_on, act, is_cost_of_main, cancellation_minor on app.deals
   for each row execute function app_private.tg__200_unsettled();
 create or replace trigger _400_finals after insert or update of kind, currency, guarantee_minor, percentage_bp, base, tax_bp, promoter_profit_bp, guarantee_is_cost, percentage, tax_percentage, promoter_profit_percentage,
-    withholding_percentage, withholding_threshold_minor, withholding_due_on, act, is_cost_of_main on app.deals
+    withholding_percentage, withholding_threshold_minor, withholding_due_on, act, is_cost_of_main, cancellation_minor on app.deals
   for each row execute function app_private.tg__400_finals();
 
 create or replace function app_private.tg_deals__150_guarantee_is_cost() returns trigger

@@ -45,3 +45,26 @@ return case when percentage is not null and amount > coalesce(threshold, 0) then
 comment on function app.withheld(numeric, numeric, numeric) is
   'What is withheld of an amount: the percentage of all of it if it is more than the threshold, otherwise nothing.';
 grant execute on function app.withheld(numeric, numeric, numeric) to callboard_api, callboard_definer;
+
+create or replace function app.merchandise_tax(sales numeric, tax_percentage numeric) returns numeric
+language sql immutable parallel safe
+return app.apportion(sales, 1000000 * coalesce(tax_percentage, 0), 100000000 + 1000000 * coalesce(tax_percentage, 0));
+comment on function app.merchandise_tax(numeric, numeric) is 'The tax that is in the sales of merchandise.';
+grant execute on function app.merchandise_tax(numeric, numeric) to callboard_api, callboard_definer;
+
+create or replace function app.hall_share(sales numeric, tax_percentage numeric, percentage numeric) returns numeric
+language sql immutable parallel safe
+return app.percent_of(sales - app.merchandise_tax(sales, tax_percentage), percentage);
+comment on function app.hall_share(numeric, numeric, numeric) is 'What the hall keeps of the sales of merchandise: a percentage of them without their tax.';
+grant execute on function app.hall_share(numeric, numeric, numeric) to callboard_api, callboard_definer;
+
+create or replace function app.adjustment_amount(kind text, amount numeric, percentage numeric, tax_percentage numeric, sold_by text) returns numeric
+language sql immutable parallel safe
+return case kind
+  when 'deduction' then -amount
+  -- Who has sold it has the money.
+  when 'merchandise' then case sold_by when 'hall' then amount - app.merchandise_tax(amount, tax_percentage) else 0 end - app.hall_share(amount, tax_percentage, percentage)
+  else amount end;
+comment on function app.adjustment_amount(text, numeric, numeric, numeric, text) is
+  'What an adjustment adds to what the artist is paid, or to the costs before the split; less than 0 if it takes off.';
+grant execute on function app.adjustment_amount(text, numeric, numeric, numeric, text) to callboard_api, callboard_definer;

@@ -19,15 +19,19 @@
 --   11. bonuses         = each by app.bonus_amount
 --   12. withholding     = (due + bonuses) x its rate, if they are more than its threshold
 --   13. walk-out        = due + bonuses - withholding + adjustments after the split - deposits that are paid: what the
---                         artist leaves with; below 0 if they have to repay
+--                         artist leaves with; below 0 if they have to repay. Of merchandise (app.adjustment_amount) the
+--                         hall keeps its share of the sales without tax, whoever has sold it
 --   14. balance         = due - withholding - deposits that are paid: what the books have to add to the deposits
 --   15. books           = net receipts + excluded - all costs without the guarantee and other acts - adjustments - due -
---                         bonuses: what is entered in the books. Without receipts and costs, if another settlement of the
---                         show enters them
+--                         bonuses + merchandise without tax that the hall has sold: what is entered in the books. Without
+--                         receipts and costs, if another settlement of the show enters them
 --   16. promoter        = books - what other acts are paid: what the promoter is left with, profit included
 --
 -- So fees + tax + all costs without the guarantee + adjustments + due + bonuses + promoter equals the gross, to the last unit;
 -- for the settlements of all deals of a show, with books instead of promoter, and fees, tax and costs once.
+--
+-- Of a cancelled show nothing was sold, since tickets are given back; there is no split and no bonus, and due is what the deal
+-- says for that (cancellation_minor). Costs, adjustments and deposits count as ever, so what the artist was paid too much is repaid.
 --
 -- The rounding is also ours: half away from zero, to the minor unit of the currency, once for each cost that is a percentage
 -- and in each of steps 3, 6, 9 and 12, which apply a rate; everything else is sums and products of whole numbers.
@@ -46,13 +50,14 @@ as $$
 declare
   deal constant jsonb := inputs -> 'deal';
   kind constant text := deal ->> 'kind';
-  base constant text := deal ->> 'base';
+  is_cancelled constant boolean := coalesce((inputs ->> 'is_cancelled')::boolean, false);
+  base constant text := case when not is_cancelled then deal ->> 'base' end;
   -- What was recorded up to 0.2.0 has basis points only.
   percentage constant numeric := coalesce((deal ->> 'percentage')::numeric, (deal ->> 'percentage_bp')::numeric / 100, 0);
   tax_rate constant numeric := 1000000 * coalesce((deal ->> 'tax_percentage')::numeric, (deal ->> 'tax_bp')::numeric / 100, 0);
-  profit_rate constant numeric := coalesce((deal ->> 'promoter_profit_percentage')::numeric, (deal ->> 'promoter_profit_bp')::numeric / 100, 0);
+  profit_rate constant numeric := case when is_cancelled then 0 else coalesce((deal ->> 'promoter_profit_percentage')::numeric, (deal ->> 'promoter_profit_bp')::numeric / 100, 0) end;
   guarantee constant numeric := coalesce((deal ->> 'guarantee_minor')::numeric, 0);
-  guarantee_cost constant numeric := case when (deal ->> 'guarantee_is_cost')::boolean then guarantee else 0 end;
+  guarantee_cost constant numeric := case when not is_cancelled and (deal ->> 'guarantee_is_cost')::boolean then guarantee else 0 end;
   t record;
   c record;
   a record;
@@ -71,6 +76,9 @@ declare
   withholding numeric;
   result jsonb;
 begin
+  if is_cancelled and deal ->> 'cancellation_minor' is null then
+    perform app.refuse(409, 'settlement_needs_cancellation', format('Say in the deal%s what is paid although the show is cancelled (cancellation_minor), 0 if nothing.', ' with ' || (deal ->> 'act')));
+  end if;
   select coalesce(sum(x.sold), 0) as sold, coalesce(sum(x.comps), 0) as comps, coalesce(sum(x.allotment), 0) as allotted,
     coalesce(sum(x.price_minor * x.sold), 0) as gross, coalesce(sum(x.facility_fee_minor * x.sold), 0) as fees, coalesce(sum(x.excluded_minor * x.sold), 0) as excluded
   into t
@@ -90,11 +98,15 @@ begin
       app.cost_amount(x.kind, x.amount_minor, x.percentage, x.cap_minor, t.sold, t.comps, t.gross, receipts) as amount
     from jsonb_to_recordset(inputs -> 'costs')
       as x (kind text, amount_minor numeric, percentage numeric, cap_minor numeric, budget_minor numeric, is_internal boolean)) y;
-  select coalesce(sum(y.amount) filter (where y.stage = 'before_split'), 0) as before_split, coalesce(sum(y.amount) filter (where y.stage = 'after_split'), 0) as after_split
+  select coalesce(sum(y.amount) filter (where y.stage = 'before_split'), 0) as before_split, coalesce(sum(y.amount) filter (where y.stage = 'after_split'), 0) as after_split,
+    coalesce(sum(y.sales), 0) as sales, coalesce(sum(y.sales) filter (where y.sold_by = 'hall'), 0) as sales_of_hall, coalesce(sum(y.share), 0) as hall_share
   into a
   from (
-    select x.stage, case x.kind when 'deduction' then -x.amount_minor else x.amount_minor end as amount
-    from jsonb_to_recordset(inputs -> 'adjustments') as x (kind text, amount_minor numeric, stage text)) y;
+    select x.stage, x.sold_by, app.adjustment_amount(x.kind, x.amount_minor, x.percentage, x.tax_percentage, x.sold_by) as amount,
+      case when x.kind = 'merchandise' then x.amount_minor - app.merchandise_tax(x.amount_minor, x.tax_percentage) end as sales,
+      case when x.kind = 'merchandise' then app.hall_share(x.amount_minor, x.tax_percentage, x.percentage) end as share
+    from jsonb_to_recordset(inputs -> 'adjustments')
+      as x (kind text, amount_minor numeric, stage text, percentage numeric, tax_percentage numeric, sold_by text)) y;
   if inputs -> 'acts' <> '[]' then
     select sum((x.figures ->> 'due_minor')::numeric + (x.figures ->> 'bonuses_minor')::numeric) into acts from app.act_costs(inputs) x;
   end if;
@@ -104,7 +116,7 @@ begin
   split_point := case base when 'net' then costs when 'net_after_promoter_profit' then costs + profit else 0 end;
   share_base := case when base = 'gross' then t.gross - t.excluded when base is null then 0 else greatest(receipts - split_point, 0) end;
   share := app.percent_of(share_base, percentage);
-  due := case kind when 'flat' then guarantee when 'door' then share when 'plus' then guarantee + share else greatest(guarantee, share) end;
+  due := case when is_cancelled then (deal ->> 'cancellation_minor')::numeric else case kind when 'flat' then guarantee when 'door' then share when 'plus' then guarantee + share else greatest(guarantee, share) end end;
 
   select coalesce(sum(app.bonus_amount(x.kind, x.amount_minor, x.threshold, t.sold, t.comps, t.allotted)), 0) into bonuses
   from jsonb_to_recordset(inputs -> 'bonuses') as x (kind text, amount_minor numeric, threshold numeric);
@@ -116,7 +128,7 @@ begin
   from jsonb_to_recordset(inputs -> 'deposits') as x (amount_minor numeric, paid_on date, due_on date);
 
   books := case when coalesce((inputs ->> 'enters_show')::boolean, true) then receipts + t.excluded - c.reported - c.internal else 0 end
-    - a.before_split - a.after_split - due - bonuses;
+    - a.before_split - a.after_split + a.sales_of_hall - due - bonuses;
 
   result := jsonb_build_object(
     'tickets_sold', t.sold, 'tickets_comped', t.comps, 'tickets_allotted', t.allotted,
@@ -130,7 +142,7 @@ begin
     'bonuses_minor', bonuses, 'withholding_minor', withholding, 'adjustments_minor', a.after_split,
     'deposits_minor', p.paid, 'open_deposits_minor', p.open, 'balance_minor', due - withholding - p.paid)
     || jsonb_build_object('walk_out_minor', due + bonuses - withholding + a.after_split - p.paid,
-    'acts_minor', acts, 'books_minor', books, 'promoter_minor', books - acts);
+    'merchandise_minor', a.sales, 'hall_share_minor', a.hall_share, 'acts_minor', acts, 'books_minor', books, 'promoter_minor', books - acts);
   if exists (select from jsonb_each_text(result) r where abs(r.value::numeric) > 9007199254740991) then
     perform app.refuse(422, 'settlement_out_of_range', 'An amount of the settlement is larger than 9007199254740991 minor units.');
   end if;
@@ -138,7 +150,7 @@ begin
 end
 $$;
 comment on function app.settlement_figures(jsonb) is
-  'The figures of the settlement of a deal, ticket tiers, costs, deposits, bonuses and adjustments as returned by app.settlement_inputs, in minor units. It reads nothing else. PT422 settlement_out_of_range.';
+  'The figures of the settlement of a deal, ticket tiers, costs, deposits, bonuses and adjustments as returned by app.settlement_inputs, in minor units. It reads nothing else. PT409 settlement_needs_cancellation, PT422 settlement_out_of_range.';
 grant execute on function app.settlement_figures(jsonb) to callboard_api, callboard_definer;
 
 create or replace function app.act_costs(inputs jsonb) returns table (act_id text, act text, figures jsonb)
@@ -147,7 +159,7 @@ set search_path = ''
 as $$
 begin
   return query
-    select x.item ->> 'id', x.item ->> 'act', app.settlement_figures(jsonb_build_object('deal', x.item, 'ticket_tiers', inputs -> 'ticket_tiers', 'costs', inputs -> 'costs',
+    select x.item ->> 'id', x.item ->> 'act', app.settlement_figures(jsonb_build_object('deal', x.item, 'ticket_tiers', inputs -> 'ticket_tiers', 'costs', inputs -> 'costs', 'is_cancelled', inputs -> 'is_cancelled',
       'bonuses', x.item -> 'bonuses', 'adjustments', x.item -> 'adjustments', 'deposits', '[]'::jsonb))
     from jsonb_array_elements(inputs -> 'acts') as x (item);
 end

@@ -35,9 +35,20 @@ begin
           (result ->> 'gross_minor')::numeric, (result ->> 'net_receipts_minor')::numeric), 0, null, false, c.name
       from jsonb_to_recordset(inputs -> 'costs') as c (id uuid, name text, kind text, amount_minor numeric, percentage numeric, cap_minor numeric)
       union all
-      select 5, 'adjustment ' || a.id, case a.kind when 'deduction' then 'income' else 'expense' end, a.name,
-        case a.kind when 'deduction' then 'Other income' else 'Other expenses' end, a.amount_minor, 0, null, false, format('%s: %s', initcap(a.kind), a.name)
-      from jsonb_to_recordset(inputs -> 'adjustments') as a (id uuid, name text, kind text, amount_minor numeric)
+      select 5, 'adjustment ' || a.id, x.kind, case a.kind when 'merchandise' then 'Merchandise' else a.name end,
+        case x.kind when 'income' then 'Other income' else 'Other expenses' end, abs(x.amount), 0, null, false, format('%s: %s', initcap(a.kind), a.name)
+      from jsonb_to_recordset(inputs -> 'adjustments')
+          as a (id uuid, name text, kind text, amount_minor numeric, percentage numeric, tax_percentage numeric, sold_by text),
+        lateral (select app.adjustment_amount(a.kind, a.amount_minor, a.percentage, a.tax_percentage, a.sold_by) as amount) y,
+        lateral (select y.amount, case when y.amount < 0 then 'income' else 'expense' end as kind) x
+      union all
+      -- What the hall has sold is its income; the rest of it, after its share, is the artist's.
+      select 5, m.line || a.id, m.kind, m.category, m.otherwise, m.amount, m.tax, null, false, m.note || a.name
+      from jsonb_to_recordset(inputs -> 'adjustments') as a (id uuid, name text, kind text, amount_minor numeric, tax_percentage numeric, sold_by text),
+        lateral (select app.merchandise_tax(a.amount_minor, a.tax_percentage) as tax) t,
+        lateral (values ('sales ', 'income', 'Merchandise', 'Other income', a.amount_minor, t.tax, 'Merchandise sold: '),
+          ('sales_tax ', 'expense', 'Taxes and licences', 'Other expenses', t.tax, 0, 'Tax in the merchandise: ')) as m (line, kind, category, otherwise, amount, tax, note)
+      where a.kind = 'merchandise' and a.sold_by = 'hall'
       union all
       select 6, 'bonus ' || b.id, 'expense', 'Artist fees', 'Other expenses',
         app.bonus_amount(b.kind, b.amount_minor, b.threshold, (result ->> 'tickets_sold')::numeric, (result ->> 'tickets_comped')::numeric,

@@ -10,7 +10,8 @@ create or replace view app.settlement_list with (security_invoker = true) as
       'bookings', (select coalesce(json_agg(json_build_object('finance_record_id', r.id, 'line', r.settlement_line, 'kind', r.kind, 'category_id', r.category_id,
           'amount_minor', r.amount_minor, 'currency', r.currency, 'booked_on', r.booked_on, 'status', r.status) order by r.id), '[]')
         from app.finance_records r where r.organization_id = x.organization_id and r.settlement_id = x.id and r.deleted_at is null),
-      'created_by', x.created_by, 'created_at', x.created_at, 'updated_at', x.updated_at) as body
+      'created_by', x.created_by, 'created_at', x.created_at, 'updated_at', x.updated_at) as body,
+    (x.inputs #>> '{deal,id}')::uuid as deal_id
   from app.settlements x
   where x.deleted_at is null;
 comment on view app.settlement_list is 'The organization''s undeleted settlements, with their JSON.';
@@ -145,9 +146,9 @@ begin
   select * into present from app.settlements x where x.organization_id = (select app.current_org()) and x.id = settlement;
   if present.deleted_at is not null then
     perform app.refuse(404, 'not_found');
-  elsif present.status = 'final' or show_status = 'played' and app_private.final_settlement(present.show_id, present.deal_id) is not null then
+  elsif present.status = 'final' or show_status <> 'settled' and app_private.final_settlement(present.show_id, present.deal_id) is not null then
     perform app.refuse(409, 'settlement_final');
-  elsif show_status <> 'played' then
+  elsif show_status not in ('played', 'cancelled') then
     perform app.refuse(409, 'settlement_show_not_played', format('The show is %s.', show_status));
   elsif app.complete_inputs(present.inputs) is distinct from app.settlement_inputs(present.show_id, present.deal_id) then
     perform app.refuse(409, 'settlement_outdated');
@@ -163,7 +164,7 @@ begin
 end
 $$;
 comment on function app.finalize_settlement(uuid, numeric, text) is
-  'Makes a revision final, and its show settled if that was the last deal of it, and enters its lines in the books as app.book_settlement does, unless that has to be told more: then not_booked_because says what. PT403 without finance.close, PT404, PT409 settlement_final, settlement_show_not_played, settlement_outdated, settlement_estimated, period_closed.';
+  'Makes a revision final, and its show settled if that was the last deal of it, unless it is cancelled, and enters its lines in the books as app.book_settlement does, unless that has to be told more: then not_booked_because says what. PT403 without finance.close, PT404, PT409 settlement_final, settlement_show_not_played, settlement_outdated, settlement_estimated, period_closed.';
 alter function app.finalize_settlement(uuid, numeric, text) owner to callboard_definer;
 grant execute on function app.finalize_settlement(uuid, numeric, text) to callboard_api;
 

@@ -28,7 +28,7 @@ comment on function app.deal_of(uuid, uuid) is
   'A deal of a show: the one that is wanted, else the main deal, else the only one. PT404 for one that is not the show''s, PT409 settlement_needs_deal, settlement_of_which_deal.';
 grant execute on function app.deal_of(uuid, uuid) to callboard_api, callboard_definer;
 
-create or replace function app.inputs_of(deal app.deals) returns jsonb
+create or replace function app.inputs_of(deal app.deals, as_planned boolean default false) returns jsonb
 language plpgsql stable
 set search_path = ''
 as $$
@@ -40,6 +40,8 @@ declare
   enters constant boolean := deal.id = (
     select f.id from app.deals f where f.organization_id = organization and f.show_id = show and f.deleted_at is null
     order by f.act is not null, f.created_at, f.id limit 1);
+  is_cancelled constant boolean := not as_planned and exists (
+    select from app.shows s where s.organization_id = organization and s.id = show and s.status = 'cancelled');
   inputs jsonb;
 begin
   -- One statement, so one snapshot. Ordered by id, so that equal inputs give equal JSON.
@@ -50,11 +52,14 @@ begin
       'percentage', trim_scale(coalesce(d.percentage, d.percentage_bp / 100::numeric)), 'tax_percentage', trim_scale(coalesce(d.tax_percentage, d.tax_bp / 100::numeric)),
       'promoter_profit_percentage', trim_scale(coalesce(d.promoter_profit_percentage, d.promoter_profit_bp / 100::numeric)),
       'withholding_percentage', trim_scale(d.withholding_percentage), 'withholding_threshold_minor', d.withholding_threshold_minor, 'withholding_due_on', d.withholding_due_on,
-      'act', d.act, 'is_cost_of_main', d.is_cost_of_main),
+      'act', d.act, 'is_cost_of_main', d.is_cost_of_main, 'cancellation_minor', d.cancellation_minor),
+    'is_cancelled', is_cancelled,
     'enters_show', enters,
     'ticket_tiers', (
       select coalesce(jsonb_agg(jsonb_build_object('id', t.id, 'name', t.name, 'price_minor', t.price_minor,
-        'facility_fee_minor', t.facility_fee_minor, 'excluded_minor', t.excluded_minor, 'allotment', t.allotment, 'sold', t.sold, 'comps', t.comps) order by t.id), '[]')
+        'facility_fee_minor', t.facility_fee_minor, 'excluded_minor', t.excluded_minor, 'allotment', t.allotment,
+        -- What was sold for a show that is cancelled is given back.
+        'sold', case when is_cancelled then 0 else t.sold end, 'comps', case when is_cancelled then 0 else t.comps end) order by t.id), '[]')
       from app.ticket_tiers t where t.organization_id = organization and t.show_id = show and t.deleted_at is null),
     'costs', (
       select coalesce(jsonb_agg(jsonb_build_object('id', c.id, 'name', c.name, 'kind', c.kind, 'amount_minor', c.amount_minor,
@@ -65,19 +70,21 @@ begin
       from app.deposits p where p.organization_id = organization and p.show_id = show and p.deleted_at is null and (p.deal_id = d.id or enters and p.deal_id is null)),
     'bonuses', (
       select coalesce(jsonb_agg(jsonb_build_object('id', b.id, 'kind', b.kind, 'amount_minor', b.amount_minor, 'threshold', b.threshold) order by b.id), '[]')
-      from app.deal_bonuses b where b.organization_id = organization and b.show_id = show and b.deleted_at is null and (b.deal_id = d.id or enters and b.deal_id is null)),
+      from app.deal_bonuses b where not is_cancelled and b.organization_id = organization and b.show_id = show and b.deleted_at is null and (b.deal_id = d.id or enters and b.deal_id is null)),
     'adjustments', (
-      select coalesce(jsonb_agg(jsonb_build_object('id', a.id, 'name', a.name, 'kind', a.kind, 'amount_minor', a.amount_minor, 'stage', a.stage) order by a.id), '[]')
+      select coalesce(jsonb_agg(jsonb_build_object('id', a.id, 'name', a.name, 'kind', a.kind, 'amount_minor', a.amount_minor, 'stage', a.stage,
+        'percentage', trim_scale(a.percentage), 'tax_percentage', trim_scale(a.tax_percentage), 'sold_by', a.sold_by) order by a.id), '[]')
       from app.deal_adjustments a where a.organization_id = organization and a.show_id = show and a.deleted_at is null and (a.deal_id = d.id or enters and a.deal_id is null)),
     -- What they are due, and nothing else of them: the rest may change after this settlement is final.
     'acts', (
-      select coalesce(jsonb_agg(jsonb_build_object('id', e.id, 'act', e.act, 'kind', e.kind, 'guarantee_minor', e.guarantee_minor, 'base', e.base, 'guarantee_is_cost', e.guarantee_is_cost,
+      select coalesce(jsonb_agg(jsonb_build_object('id', e.id, 'act', e.act, 'kind', e.kind, 'guarantee_minor', e.guarantee_minor, 'base', e.base, 'guarantee_is_cost', e.guarantee_is_cost, 'cancellation_minor', e.cancellation_minor,
         'percentage', trim_scale(e.percentage), 'tax_percentage', trim_scale(e.tax_percentage), 'promoter_profit_percentage', trim_scale(e.promoter_profit_percentage),
         'bonuses', (
           select coalesce(jsonb_agg(jsonb_build_object('id', b.id, 'kind', b.kind, 'amount_minor', b.amount_minor, 'threshold', b.threshold) order by b.id), '[]')
-          from app.deal_bonuses b where b.organization_id = organization and b.deal_id = e.id and b.deleted_at is null),
+          from app.deal_bonuses b where not is_cancelled and b.organization_id = organization and b.deal_id = e.id and b.deleted_at is null),
         'adjustments', (
-          select coalesce(jsonb_agg(jsonb_build_object('id', a.id, 'name', a.name, 'kind', a.kind, 'amount_minor', a.amount_minor, 'stage', a.stage) order by a.id), '[]')
+          select coalesce(jsonb_agg(jsonb_build_object('id', a.id, 'name', a.name, 'kind', a.kind, 'amount_minor', a.amount_minor, 'stage', a.stage,
+        'percentage', trim_scale(a.percentage), 'tax_percentage', trim_scale(a.tax_percentage), 'sold_by', a.sold_by) order by a.id), '[]')
           from app.deal_adjustments a where a.organization_id = organization and a.deal_id = e.id and a.deleted_at is null and a.stage = 'before_split')) order by e.id), '[]')
       from app.deals e where is_main and e.organization_id = organization and e.show_id = show and e.deleted_at is null and e.act is not null and e.is_cost_of_main))
   into inputs
@@ -85,8 +92,8 @@ begin
   return inputs;
 end
 $$;
-comment on function app.inputs_of(app.deals) is 'The current inputs of the settlement of a deal; NULL without one.';
-grant execute on function app.inputs_of(app.deals) to callboard_api, callboard_definer;
+comment on function app.inputs_of(app.deals, boolean) is 'The current inputs of the settlement of a deal, or those as if its show were not cancelled; NULL without one.';
+grant execute on function app.inputs_of(app.deals, boolean) to callboard_api, callboard_definer;
 
 create or replace function app.settlement_inputs(show uuid, deal uuid default null) returns jsonb
 language plpgsql stable
@@ -108,6 +115,13 @@ return case when inputs -> 'deal' ? 'percentage' then inputs
 comment on function app.inputs_in_percent(jsonb) is 'The inputs of a settlement with rates in percent, which those recorded up to 0.2.0 have in basis points only.';
 grant execute on function app.inputs_in_percent(jsonb) to callboard_api, callboard_definer;
 
+create or replace function app.complete_adjustments(adjustments jsonb) returns jsonb
+language sql stable parallel safe
+return (select coalesce(jsonb_agg('{"percentage": null, "tax_percentage": null, "sold_by": null}'::jsonb || x.item order by x.n), '[]')
+  from jsonb_array_elements(adjustments) with ordinality as x (item, n));
+comment on function app.complete_adjustments(jsonb) is 'Adjustments of a settlement with the fields that those recorded by earlier releases do not have.';
+grant execute on function app.complete_adjustments(jsonb) to callboard_api, callboard_definer;
+
 create or replace function app.complete_inputs(inputs jsonb) returns jsonb
 language plpgsql stable parallel safe
 set search_path = ''
@@ -120,17 +134,24 @@ begin
     given := given || jsonb_build_object('acts', '[]'::jsonb, 'enters_show', true,
       'deal', '{"act": null, "is_cost_of_main": true}'::jsonb || (given -> 'deal'));
   end if;
-  if given ? 'bonuses' then
-    return given;
+  if not given ? 'bonuses' then
+    given := given || jsonb_build_object('bonuses', '[]'::jsonb, 'adjustments', '[]'::jsonb,
+      'deal', '{"withholding_percentage": null, "withholding_threshold_minor": null, "withholding_due_on": null}'::jsonb || (given -> 'deal'),
+      'ticket_tiers', (select coalesce(jsonb_agg('{"excluded_minor": 0}'::jsonb || x.item order by x.n), '[]')
+        from jsonb_array_elements(given -> 'ticket_tiers') with ordinality as x (item, n)),
+      'costs', (select coalesce(jsonb_agg('{"percentage": null, "cap_minor": null, "budget_minor": null, "is_internal": false}'::jsonb || x.item order by x.n), '[]')
+        from jsonb_array_elements(given -> 'costs') with ordinality as x (item, n)),
+      'deposits', (select coalesce(jsonb_agg('{"due_on": null}'::jsonb || x.item order by x.n), '[]')
+        from jsonb_array_elements(given -> 'deposits') with ordinality as x (item, n)));
   end if;
-  return given || jsonb_build_object('bonuses', '[]'::jsonb, 'adjustments', '[]'::jsonb,
-    'deal', '{"withholding_percentage": null, "withholding_threshold_minor": null, "withholding_due_on": null}'::jsonb || (given -> 'deal'),
-    'ticket_tiers', (select coalesce(jsonb_agg('{"excluded_minor": 0}'::jsonb || x.item order by x.n), '[]')
-      from jsonb_array_elements(given -> 'ticket_tiers') with ordinality as x (item, n)),
-    'costs', (select coalesce(jsonb_agg('{"percentage": null, "cap_minor": null, "budget_minor": null, "is_internal": false}'::jsonb || x.item order by x.n), '[]')
-      from jsonb_array_elements(given -> 'costs') with ordinality as x (item, n)),
-    'deposits', (select coalesce(jsonb_agg('{"due_on": null}'::jsonb || x.item order by x.n), '[]')
-      from jsonb_array_elements(given -> 'deposits') with ordinality as x (item, n)));
+  -- From before a cancelled show could be settled, and merchandise be sold.
+  if not given ? 'is_cancelled' then
+    given := given || jsonb_build_object('is_cancelled', false, 'deal', '{"cancellation_minor": null}'::jsonb || (given -> 'deal'),
+      'adjustments', app.complete_adjustments(given -> 'adjustments'),
+      'acts', (select coalesce(jsonb_agg('{"cancellation_minor": null}'::jsonb || x.item || jsonb_build_object('adjustments', app.complete_adjustments(x.item -> 'adjustments')) order by x.n), '[]')
+        from jsonb_array_elements(given -> 'acts') with ordinality as x (item, n)));
+  end if;
+  return given;
 end
 $$;
 comment on function app.complete_inputs(jsonb) is 'The inputs of a settlement with the fields that those recorded by earlier releases do not have.';
@@ -138,8 +159,8 @@ grant execute on function app.complete_inputs(jsonb) to callboard_api, callboard
 
 create or replace function app.complete_result(inputs jsonb, result jsonb) returns jsonb
 language sql stable
-return case when result ?& '{lines,books_minor}' then result
-  when result ? 'lines' then jsonb_build_object('acts_minor', 0, 'books_minor', result -> 'promoter_minor') || result
+return case when result ?& '{lines,merchandise_minor}' then result
+  when result ? 'lines' then jsonb_build_object('acts_minor', 0, 'books_minor', result -> 'promoter_minor', 'merchandise_minor', 0, 'hall_share_minor', 0) || result
   else app.settle(inputs) || result end;
 comment on function app.complete_result(jsonb, jsonb) is 'The result of a settlement with the fields that those recorded by earlier releases do not have.';
 grant execute on function app.complete_result(jsonb, jsonb) to callboard_api, callboard_definer;

@@ -23,7 +23,7 @@ return concat(case kind
 comment on function app.cost_formula(text, numeric, numeric, numeric, numeric, numeric, numeric, numeric, integer) is 'How app.cost_amount comes to its result, in words and numbers.';
 grant execute on function app.cost_formula(text, numeric, numeric, numeric, numeric, numeric, numeric, numeric, integer) to callboard_api, callboard_definer;
 
-create or replace function app.act_formula(deal jsonb, figures jsonb, digits integer) returns text
+create or replace function app.act_formula(deal jsonb, figures jsonb, digits integer, is_cancelled boolean) returns text
 language plpgsql stable parallel safe
 set search_path = ''
 as $$
@@ -31,13 +31,23 @@ declare
   guarantee constant text := app.money_text((figures ->> 'guarantee_minor')::numeric, digits);
   share constant text := format('%s %% of %s', deal ->> 'percentage', app.money_text((figures ->> 'share_base_minor')::numeric, digits));
 begin
+  if is_cancelled then
+    return 'agreed for a cancelled show';
+  end if;
   return concat(case deal ->> 'kind' when 'flat' then 'guarantee of ' || guarantee when 'door' then share when 'plus' then guarantee || ' + ' || share
       else format('the larger of %s and %s', guarantee, share) end,
     case when (figures ->> 'bonuses_minor')::numeric > 0 then ' + bonuses of ' || app.money_text((figures ->> 'bonuses_minor')::numeric, digits) end);
 end
 $$;
-comment on function app.act_formula(jsonb, jsonb, integer) is 'How what another act is paid comes about, in words and numbers.';
-grant execute on function app.act_formula(jsonb, jsonb, integer) to callboard_api, callboard_definer;
+comment on function app.act_formula(jsonb, jsonb, integer, boolean) is 'How what another act is paid comes about, in words and numbers.';
+grant execute on function app.act_formula(jsonb, jsonb, integer, boolean) to callboard_api, callboard_definer;
+
+create or replace function app.merchandise_formula(sales numeric, percentage numeric, tax_percentage numeric, sold_by text, digits integer) returns text
+language sql stable parallel safe
+return concat(app.money_text(sales, digits), case when tax_percentage > 0 then format(' less %s %% tax in it', trim_scale(tax_percentage)) end,
+  case sold_by when 'hall' then format(', sold by the hall, which keeps %s %%', trim_scale(percentage)) else format(', sold by the artist: %s %% for the hall', trim_scale(percentage)) end);
+comment on function app.merchandise_formula(numeric, numeric, numeric, text, integer) is 'How merchandise comes to its amount, in words and numbers.';
+grant execute on function app.merchandise_formula(numeric, numeric, numeric, text, integer) to callboard_api, callboard_definer;
 
 create or replace function app.sheet_lines(inputs jsonb, figures jsonb) returns jsonb
 language plpgsql stable parallel safe
@@ -46,6 +56,7 @@ as $$
 declare
   digits constant integer := coalesce(app.minor_digits(inputs ->> 'currency'), 2);
   enters_show constant boolean := coalesce((inputs ->> 'enters_show')::boolean, true);
+  is_cancelled constant boolean := coalesce((inputs ->> 'is_cancelled')::boolean, false);
   deal record;
   f record;
 begin
@@ -81,13 +92,16 @@ begin
         from jsonb_to_recordset(inputs -> 'costs') as c (id text, name text, kind text, amount_minor numeric, percentage numeric, cap_minor numeric, budget_minor numeric, is_internal boolean),
           lateral (select app.cost_amount(c.kind, c.amount_minor, c.percentage, c.cap_minor, f.tickets_sold, f.tickets_comped, f.gross_minor, f.net_receipts_minor) as amount) a
         where enters_show or c.is_internal is not true
-      union all select 8, -1, 'costs', 'act ' || x.act_id, x.act, app.act_formula(d.item, x.figures, digits),
+      union all select 8, -1, 'costs', 'act ' || x.act_id, x.act, app.act_formula(d.item, x.figures, digits, is_cancelled),
         (x.figures ->> 'due_minor')::numeric + (x.figures ->> 'bonuses_minor')::numeric, false, null, null
         from app.act_costs(inputs) x join jsonb_array_elements(inputs -> 'acts') as d (item) on d.item ->> 'id' = x.act_id
       union all select 8, 0, 'costs', 'guarantee_cost', 'Guarantee', 'as a cost', f.guarantee_cost_minor, false, null, null where f.guarantee_cost_minor > 0
       union all select case x.stage when 'before_split' then 9 else 14 end, 0, case x.stage when 'before_split' then 'costs' else 'payment' end, 'adjustment ' || x.id, x.name,
-        x.kind || case x.stage when 'before_split' then ', before the split' else '' end, case x.kind when 'deduction' then -x.amount_minor else x.amount_minor end, false, null, null
-        from jsonb_to_recordset(inputs -> 'adjustments') as x (id text, name text, kind text, amount_minor numeric, stage text)
+        case x.kind when 'merchandise' then app.merchandise_formula(x.amount_minor, x.percentage, x.tax_percentage, x.sold_by, digits)
+          else x.kind || case x.stage when 'before_split' then ', before the split' else '' end end,
+        app.adjustment_amount(x.kind, x.amount_minor, x.percentage, x.tax_percentage, x.sold_by), false, null, null
+        from jsonb_to_recordset(inputs -> 'adjustments')
+          as x (id text, name text, kind text, amount_minor numeric, stage text, percentage numeric, tax_percentage numeric, sold_by text)
       union all select 10, 0, 'costs', 'costs', 'Costs', 'all of them', f.costs_minor, true, f.budget_minor, f.over_budget_minor
 
       union all select 11, x.n, 'split', x.key, x.name, x.formula, x.amount, x.key = 'due', null, null
@@ -103,9 +117,9 @@ begin
                 case when f.net_receipts_minor < f.split_point_minor then ', at least 0' end) end, f.share_base_minor, deal.base is not null),
           (4, 'share', 'Share of the artist', format('%s %% of %s', deal.percentage, app.money_text(f.share_base_minor, digits)), f.share_minor, deal.base is not null),
           (5, 'guarantee', 'Guarantee', 'as agreed', f.guarantee_minor, deal.kind <> 'door'),
-          (6, 'due', 'Due to the artist', case deal.kind when 'flat' then 'the guarantee' when 'door' then 'the share' when 'plus' then 'the guarantee and the share'
-            else 'the larger of the guarantee and the share' end, f.due_minor, true)) as x (n, key, name, formula, amount, applies)
-        where x.applies
+          (6, 'due', 'Due to the artist', case when is_cancelled then 'agreed for a cancelled show' else case deal.kind when 'flat' then 'the guarantee' when 'door' then 'the share' when 'plus' then 'the guarantee and the share'
+            else 'the larger of the guarantee and the share' end end, f.due_minor, true)) as x (n, key, name, formula, amount, applies)
+        where x.applies and (not is_cancelled or x.key = 'due')
 
       union all select 12, 0, 'payment', 'bonus ' || b.id, 'Bonus', case b.kind
           when 'tickets' then format('from %s tickets; %s sold', b.threshold, f.tickets_sold)

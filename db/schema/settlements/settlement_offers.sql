@@ -135,8 +135,9 @@ declare
 begin
   perform app.require_show(show);
   perform app.require('finance.read');
-  inputs := app.settlement_inputs(show, deal);
-  select jsonb_agg(app.inputs_of(d) order by d.act is not null, d.created_at, d.id) into sheets
+  -- Also of a show that is cancelled, as it was planned.
+  inputs := app.inputs_of(app.deal_of(show, deal), true);
+  select jsonb_agg(app.inputs_of(d, true) order by d.act is not null, d.created_at, d.id) into sheets
   from app.deals d where d.organization_id = (select app.current_org()) and d.show_id = show and d.deleted_at is null;
   select coalesce(sum(t.allotment - t.comps), 0) into most from jsonb_to_recordset(inputs -> 'ticket_tiers') as t (allotment bigint, comps bigint);
   return (200, json_build_object('show_id', show, 'deal_id', inputs #> '{deal,id}', 'act', inputs #> '{deal,act}', 'tickets_for_sale', most, 'break_even_tickets', nullif(x.break_even, -1), 'is_break_even_known', x.break_even is distinct from -1,

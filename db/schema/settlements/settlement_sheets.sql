@@ -21,6 +21,7 @@ begin
       from app.shows s left join app.venues v on v.organization_id = s.organization_id and v.id = s.venue_id
       where s.organization_id = organization and s.id = recorded.show_id and s.deleted_at is null),
     'settlement', json_build_object('id', recorded.id, 'number', recorded.number, 'status', recorded.status, 'reason', recorded.reason, 'act', recorded.inputs #> '{deal,act}',
+      'is_cancelled', coalesce((recorded.inputs ->> 'is_cancelled')::boolean, false),
       'finalized_at', recorded.finalized_at, 'reopened_at', recorded.reopened_at),
     'currency', recorded.inputs ->> 'currency', 'tickets_sold', r.result -> 'tickets_sold', 'tickets_comped', r.result -> 'tickets_comped',
     'tickets_allotted', r.result -> 'tickets_allotted',

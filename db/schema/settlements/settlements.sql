@@ -109,8 +109,8 @@ begin
   return new;
 end
 $$;
-comment on function app_private.tg_shows__400_settlement() is 'PT409 settlement_not_final when a show would become settled while a deal of it has no final settlement, PT409 show_status_transition when one that is played would become anything else although one has.';
+comment on function app_private.tg_shows__400_settlement() is 'PT409 settlement_not_final when a show would become settled while a deal of it has no final settlement, PT409 show_status_transition when one that is played or cancelled would become anything else although one has.';
 alter function app_private.tg_shows__400_settlement() owner to callboard_definer;
 
 create or replace trigger _400_settlement before update on app.shows
-  for each row when (new.status <> old.status and (new.status = 'settled' or old.status = 'played')) execute function app_private.tg_shows__400_settlement();
+  for each row when (new.status <> old.status and (new.status = 'settled' or old.status in ('played', 'cancelled'))) execute function app_private.tg_shows__400_settlement();

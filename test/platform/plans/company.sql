@@ -33,6 +33,8 @@ declare
   month timestamptz := date_trunc('month', now(), 'UTC');
 begin
   for n in 1..36 loop
+    -- That of the month before is there, if the database is as old.
+    continue when to_regclass(format('app.event_log_%s', to_char((month - make_interval(months => n)) at time zone 'UTC', 'YYYY_MM'))) is not null;
     execute format('create table app.%I partition of app.event_log for values from (%L) to (%L)', 'event_log_past_' || n,
       month - make_interval(months => n), month - make_interval(months => n - 1));
   end loop;
