@@ -9,6 +9,7 @@ import { freePort } from '../../src/database/embedded/port.ts'
 import { migrate } from '../../src/database/migrate.ts'
 import { codeOf } from '../../src/database/embedded/run.ts'
 import { createDatabase } from '../../src/database/provision.ts'
+import { openClient } from './client.ts'
 import { adminUrl, databaseAt, openClusters, setPasswords, withoutClusters } from './clusters.ts'
 import { type Database, until } from './helper.ts'
 
@@ -106,11 +107,18 @@ export async function startFaulty(t: Test): Promise<FaultyCluster> {
     makeRoom: () => rm(fillerOf(disk)),
     fillWal: async () => {
       await fill(walDisk)
-      // Segments of before are used up first.
-      await until(async () => {
-        await db.admin`select pg_switch_wal() from pg_logical_emit_message(false, 'fill', repeat('x', 100000))`.catch(
+      // A client of its own, each time: postgres.js answers the first query after a connection was lost in the middle of
+      // another with the error of that one.
+      const switched = async () => {
+        const sql = openClient(db.url('postgres'), false)
+        await sql`select pg_switch_wal() from pg_logical_emit_message(false, 'fill', repeat('x', 100000))`.catch(
           () => {},
         )
+        await sql.end({ timeout: 0 })
+      }
+      // Segments of before are used up first.
+      await until(async () => {
+        await switched()
         return !isUp()
       })
     },
