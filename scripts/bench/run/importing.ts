@@ -62,7 +62,14 @@ async function undisturbed<T>(adminUrl: string, work: () => Promise<T>): Promise
     return (await sql.begin(async locks => {
       await locks`select from analytics_private.refreshing for update`
       await locks`select from app_private.sealing for update`
-      return work()
+      try {
+        return await work()
+      } finally {
+        // The worker has ended, but not a statement of it that has waited for these locks all along.
+        await locks`
+          select pg_terminate_backend(pid, 10000) from pg_stat_activity
+          where datname = current_database() and usename = 'callboard_worker'`
+      }
     })) as T
   } finally {
     await sql.end()
