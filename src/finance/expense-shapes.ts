@@ -81,6 +81,7 @@ export const Expense = Strict(
 export const expenses = list({
   from: 'expense_rows',
   permission: 'itineraries.read',
+  or: 'finance.read',
   bin: 'itineraries.read',
   item: Expense,
   sorts: { spent_on: day },

@@ -4,7 +4,7 @@ import type { App } from '../http/fastify.ts'
 import { answer, OnceIfMatch } from '../http/openapi/openapi.ts'
 import { constraintsOf } from '../http/openapi/refusals.ts'
 import { DateOnly, Id, IdParams, ShortList, Strict } from '../http/schemas.ts'
-import { type Answer, only } from '../tenant/answer.ts'
+import { type Answer, printable } from '../tenant/answer.ts'
 import { partOf } from './itinerary-part.ts'
 import { DaySheet, Remark, Version, VersionDetails } from './published.ts'
 import {
@@ -146,11 +146,7 @@ export async function itineraryRoutes(app: App) {
       const rows = await request.tenant(
         sql => sql<Answer[]>`select status, body from app.read_day_sheet(${id}, ${date}::text::date)`,
       )
-      void reply.header('vary', 'Accept')
-      // A browser that follows a link asks for HTML; a program that accepts anything gets JSON.
-      if (!request.headers.accept?.includes('text/html')) return reply.json(rows)
-      const page = renderDaySheet(JSON.parse(only(rows).body ?? '{}') as DaySheet)
-      return reply.header('content-security-policy', sheetPolicy).type('text/html; charset=utf-8').send(page)
+      return printable(reply, rows, sheetPolicy, renderDaySheet)
     },
   )
 }

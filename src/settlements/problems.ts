@@ -181,7 +181,7 @@ export const problems: Problems = {
   deposits_amount_range: { status: 422, title: 'The amount is not positive or too large' },
   deposits_note_length: { status: 422, title: 'The note is too long' },
   settlements_reason_length: { status: 422, title: 'The reason is too long' },
-  settlements_reopen_reason_length: { status: 422, title: 'The reason is too long' },
+  settlements_reopen_reason_length: { status: 422, title: 'The reason is empty or too long' },
   settlement_not_in_force: {
     status: 409,
     title: 'The settlement is not in force',

@@ -214,7 +214,7 @@ export const BookQuery = Strict({
       exclusiveMinimum: 0,
       maximum: 1_000_000_000,
       description:
-        "Units of the currency of the organization's books for one unit of the deal's; required if they differ",
+        "Units of the currency of the organization's books for one unit of the deal's; required if they differ, and 1 if they do not",
       examples: [1.0865],
     }),
   ),

@@ -3,7 +3,7 @@ import { Type } from '@sinclair/typebox'
 import type { App } from '../http/fastify.ts'
 import { answer } from '../http/openapi/openapi.ts'
 import { IdParams } from '../http/schemas.ts'
-import { type Answer, only } from '../tenant/answer.ts'
+import { type Answer, printable } from '../tenant/answer.ts'
 import { renderSettlementSheet, settlementSheetPolicy } from './sheet-page.ts'
 import { DealQuery } from './shapes.ts'
 import { Offer, SettlementSheet } from './sheet-shapes.ts'
@@ -46,13 +46,7 @@ export async function sheetRoutes(app: App) {
       const rows = await request.tenant(
         sql => sql<Answer[]>`select status, body from app.read_settlement_sheet(${request.params.id})`,
       )
-      void reply.header('vary', 'Accept')
-      if (!request.headers.accept?.includes('text/html')) return reply.json(rows)
-      const page = renderSettlementSheet(JSON.parse(only(rows).body ?? '{}') as never)
-      return reply
-        .header('content-security-policy', settlementSheetPolicy)
-        .type('text/html; charset=utf-8')
-        .send(page)
+      return printable(reply, rows, settlementSheetPolicy, renderSettlementSheet)
     },
   )
 

@@ -2,7 +2,7 @@ import { Type } from '@sinclair/typebox'
 import type { App } from '../http/fastify.ts'
 import { answer, IfMatch, OnceIfMatch } from '../http/openapi/openapi.ts'
 import { Count, Id, IdParams, omittable, Line, Nullable, Strict, Timestamp } from '../http/schemas.ts'
-import { type Answer, only } from '../tenant/answer.ts'
+import { type Answer, printable } from '../tenant/answer.ts'
 import { DoorList, doorPolicy, renderDoorList } from './door-list.ts'
 import { Guest } from './guest-shapes.ts'
 
@@ -161,11 +161,7 @@ export async function guestListRoutes(app: App) {
       const rows = await request.tenant(
         sql => sql<Answer[]>`select status, body from app.read_door_list(${request.params.id})`,
       )
-      void reply.header('vary', 'Accept')
-      // A browser that follows a link asks for HTML; a program that accepts anything gets JSON.
-      if (!request.headers.accept?.includes('text/html')) return reply.json(rows)
-      const page = renderDoorList(JSON.parse(only(rows).body ?? '{}') as DoorList)
-      return reply.header('content-security-policy', doorPolicy).type('text/html; charset=utf-8').send(page)
+      return printable(reply, rows, doorPolicy, renderDoorList)
     },
   )
 }

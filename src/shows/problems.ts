@@ -1,6 +1,7 @@
 import type { Problems } from '../http/problems.ts'
 
 export const problems: Problems = {
+  show_status_reason_visible: { status: 422, title: 'The reason shows nothing' },
   show_status_transition: { status: 409, title: 'The show cannot change to this status' },
   show_tickets_by_tier: {
     status: 409,

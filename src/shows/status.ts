@@ -24,7 +24,7 @@ export async function showStatusRoutes(app: App) {
         summary: 'Correct the status of a show',
         description:
           'To any status but `settled`, also where `PATCH` refuses it: a wrong click need not be deleted. Also needs `shows.write`. The event log keeps the reason (`show.correct_status`). A settled show is reopened instead.',
-        'x-problems': ['show_status_transition'],
+        'x-problems': ['show_status_transition', 'show_status_reason_visible'],
         'x-permission': 'shows.delete',
         params: IdParams,
         headers: IdempotencyKey,

@@ -37,6 +37,20 @@ function unpacked(rows: Bytes): Omit<Answer, 'body'> & { body: Buffer } {
 
 const isBytes = (rows: readonly Answer[] | Bytes): rows is Bytes => Array.isArray(rows[0])
 
+/** Sends an answer as a printable page to a browser that follows a link, and as JSON to a program that accepts anything. */
+export function printable(
+  reply: FastifyReply,
+  rows: readonly Answer[],
+  policy: string,
+  render: (answer: never) => string,
+): FastifyReply {
+  void reply.header('vary', 'Accept')
+  if (reply.request.accepts().type(['application/json', 'text/html']) !== 'text/html')
+    return json(reply, rows)
+  const page = render(JSON.parse(only(rows).body ?? '{}') as never)
+  return reply.header('content-security-policy', policy).type('text/html; charset=utf-8').send(page)
+}
+
 /** Sends the first row of a result as the answer. */
 export function json(reply: FastifyReply, rows: readonly Answer[] | Bytes): FastifyReply {
   const answer = isBytes(rows) ? unpacked(rows) : only(rows)

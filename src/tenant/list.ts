@@ -16,6 +16,8 @@ interface Source {
   from: string
   /** Without it the list is refused; an empty list would be misleading. */
   permission: string
+  /** Another permission that is enough. */
+  or?: string
   /** Columns that `?sort=` can sort by; a minus before the name reverses the order. */
   sorts: Record<string, SortType>
   /** The column of the view that a sort goes by, if it is another one: values in it are never null. */
@@ -85,14 +87,14 @@ const fieldsOf = ({ item }: List, isBin: boolean): string[] =>
 
 /** The rows of a list that a query string selects. */
 function selected(sql: Client, list: List, { sort = list.sort, deleted, ...given }: Filters): Selection {
-  const { from, permission, sorts, by = {}, bin, filters, conditions } = list
+  const { from, permission, or, sorts, by = {}, bin, filters, conditions } = list
   // In the order of the declaration, not of the query string: each order is a statement to be prepared.
   const where = Object.keys(filters).map(name => {
     const value = given[name]
     if (value === undefined) return undefined
     return conditions[name]?.(sql, value) ?? sql`${sql(name)} = ${value}`
   })
-  const selection = { from, permission, sorts, by, sort, where }
+  const selection = { from, permission, ...(or !== undefined && { or }), sorts, by, sort, where }
   return bin === undefined
     ? selection
     : { ...selection, bin: { permission: bin, deleted: deleted as 'only' | undefined } }
@@ -191,7 +193,7 @@ function partsOf(sql: Client, options: Selection, [value, id]: string[] = []) {
   const key = sql(options.by?.[column] ?? column)
   const conditions: Fragment[] = options.where.filter(condition => condition !== undefined)
   const isBin = options.bin?.deleted === 'only'
-  const needed = [options.permission, ...(isBin ? [options.bin?.permission ?? ''] : [])]
+  const needed = new Set([options.permission, ...(isBin ? [options.bin?.permission ?? ''] : [])])
   if (options.bin) conditions.push(isBin ? sql`deleted_at is not null` : sql`deleted_at is null`)
   if (value !== undefined && id !== undefined) {
     const compared = descending ? sql`<` : sql`>`
@@ -210,7 +212,11 @@ function partsOf(sql: Client, options: Selection, [value, id]: string[] = []) {
     // Evaluated once, and also checked on its own, because a scan that finds no row never evaluates it.
     asked: sql`with asked (organization_id) as materialized (select ${comma(
       sql,
-      needed.map(permission => sql`app.require_reading(${permission})`),
+      [...needed].map(permission =>
+        options.or !== undefined && permission === options.permission
+          ? sql`coalesce(app.org_if_reading(${options.or}), app.require_reading(${permission}))`
+          : sql`app.require_reading(${permission})`,
+      ),
     )})`,
     isAsked: sql`(select organization_id from asked) is not null`,
   }

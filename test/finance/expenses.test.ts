@@ -42,11 +42,18 @@ const submitted = async (person: Person, body: object = {}) => {
   await send(person, `POST /api/expenses/${made.id}/submit`)
   return `/api/expenses/${made.id}`
 }
+const aDraft = async () =>
+  (await call<Item>('POST /api/itineraries', { token: ana.token, body: anItinerary })).body.id
+const aTour = async () => {
+  const tour = await aDraft()
+  await send(ana, `POST /api/itineraries/${tour}/publish`, { note: null })
+  return tour
+}
 const listed = async (person: Person, query = '') =>
   (await call<{ items: Item[] }>(`GET /api/expenses?limit=200${query}`, { token: person.token })).body.items
 
 t.test('an expense is entered, submitted and approved, and then in the books', async t => {
-  const tour = (await call<Item>('POST /api/itineraries', { token: ana.token, body: anItinerary })).body.id
+  const tour = await aTour()
   const { status, body } = await enter(dov, { itinerary_id: tour })
   t.equal(status, 201)
   t.match(body, {
@@ -106,6 +113,10 @@ t.test('an expense is entered, submitted and approved, and then in the books', a
 t.test('one that is rejected says why, and may be changed and submitted again', async t => {
   const path = await submitted(dov)
   t.equal((await send(max, `POST ${path}/reject`, { reason: '' })).status, 400)
+  // The last is a tag, of which patterns know nothing.
+  for (const reason of [' ', ' \n\t', '\u200b\u2060', '\u{e0041}'])
+    t.equal(outcome(await send(max, `POST ${path}/reject`, { reason })), '422 expenses_reason_length')
+  t.match((await send(dov, `GET ${path}`)).body, { status: 'submitted', reason: null })
   t.match(await send(max, `POST ${path}/reject`, { reason: 'The receipt is missing' }), {
     status: 200,
     body: { status: 'rejected', reason: 'The receipt is missing', decided_by: max.id },
@@ -169,7 +180,18 @@ t.test('members see their own, and holders of finance.read all', async t => {
     t.equal(outcome(await send(max, request)), '403 permission_denied', request)
   t.equal((await send(dov, 'GET /api/finance-categories')).status, 403, 'the books stay closed to them')
 
+  const bookkeeper = await joinAs(server, ana, ['finance.read', 'organization.read'])
+  t.same(
+    (await listed(bookkeeper)).map(({ id }) => id),
+    (await listed(ana)).map(({ id }) => id),
+    'who sees the books and no tours lists what they may read',
+  )
+  const guard = await joinAs(server, ana, ['organization.read', 'shows.read'])
+  for (const query of ['', '?deleted=only'])
+    t.equal(outcome(await send(guard, `GET /api/expenses${query}`)), '403 permission_denied')
+
   await send(ida, `DELETE ${path}`)
+  t.ok((await listed(bookkeeper, '&deleted=only')).some(({ id }) => id === body.id))
   t.equal((await listed(ida)).length, 0)
   t.same(
     (await listed(ida, '&deleted=only')).map(({ id }) => id),
@@ -208,6 +230,34 @@ t.test('what contradicts the books is refused', async t => {
   t.equal(outcome(await send(dov, `POST /api/expenses/${meal.id}/restore`)), '409 parent_deleted')
 })
 
+t.test('a draft that is hidden from a member is no different from a tour that does not exist', async t => {
+  const [draft, tour, deleted] = [await aDraft(), await aTour(), await aTour()]
+  await send(ana, `DELETE /api/itineraries/${deleted}`)
+  const { body } = await enter(dov)
+  const path = `/api/expenses/${body.id}`
+  const tried = async (itinerary_id: string, more: object = {}) => {
+    const answers = [
+      await enter(dov, { itinerary_id, ...more }),
+      await send(dov, `PATCH ${path}`, { itinerary_id, ...more }),
+    ]
+    return answers.map(answer => `${outcome(answer)}: ${String(answer.body['detail'])}`)
+  }
+  const nowhere = '01a00000-0000-7000-8000-000000000000'
+  for (const more of [{}, { spent_on: '1800-01-01' }, { category_id: nowhere }]) {
+    const none = await tried(nowhere, more)
+    for (const outcome of none) t.match(outcome, /^4\d\d expenses_(itinerary|category)_exists|spent_on/)
+    t.same(await tried(draft, more), none)
+    t.same(await tried(deleted, more), none)
+  }
+  t.match(await tried(nowhere), [/^409 expenses_itinerary_exists/, /^409 expenses_itinerary_exists/])
+  t.equal((await send(dov, `PATCH ${path}`, { itinerary_id: tour })).status, 200)
+  t.equal((await enter(ana, { itinerary_id: draft })).status, 201, 'who plans it may name it')
+  // Whoever decides need not see the tour.
+  const bookkeeper = await joinAs(server, ana, ['finance.read', 'finance.write', 'organization.read'])
+  await send(dov, `POST ${path}/submit`)
+  t.equal((await send(bookkeeper, `POST ${path}/approve`, {})).status, 200)
+})
+
 t.test('another currency takes a rate, and a closed month the next open one', async t => {
   const dollars = await submitted(dov, { currency: 'USD', amount_minor: 10_00, spent_on: '2028-01-31' })
   t.equal(outcome(await send(max, `POST ${dollars}/approve`, {})), '422 expense_exchange_rate_needed')
@@ -222,8 +272,20 @@ t.test('another currency takes a rate, and a closed month the next open one', as
   })
 })
 
+t.test('a rate where the books are kept in the same currency is 1', async t => {
+  const path = await submitted(dov)
+  const before = (await send(max, `GET ${path}`)).headers.etag
+  t.equal(
+    outcome(await send(max, `POST ${path}/approve`, { exchange_rate: 0.92 })),
+    '422 finance_records_exchange_rate_of_base',
+  )
+  const unchanged = await send(max, `GET ${path}`)
+  t.match(unchanged, { headers: { etag: before }, body: { status: 'submitted', finance_record_id: null } })
+  t.equal((await send(max, `POST ${path}/approve`, { exchange_rate: 1 })).status, 200)
+})
+
 t.test('the tour of an expense may be deleted before it is approved', async t => {
-  const tour = (await call<Item>('POST /api/itineraries', { token: ana.token, body: anItinerary })).body.id
+  const tour = await aTour()
   const path = await submitted(dov, { itinerary_id: tour })
   await send(ana, `DELETE /api/itineraries/${tour}`)
   const { status, body } = await send(max, `POST ${path}/approve`, {})
@@ -315,6 +377,28 @@ t.test('a receipt', async t => {
     await put(dov, `/api/expenses/${draft.id}`, pdf)
     t.equal((await send(dov, `DELETE /api/expenses/${draft.id}/receipt`)).status, 204)
     t.equal((await send(dov, `DELETE /api/expenses/${draft.id}/receipt`)).status, 404)
+  })
+
+  await t.test('has events that say what it is, and nothing of what is in it', async t => {
+    const { body: draft } = await enter(dov)
+    const at = `/api/expenses/${draft.id}`
+    await put(dov, at, pdf)
+    await put(dov, at, png, 'image/png')
+    await put(dov, at, png, 'image/png')
+    await send(dov, `DELETE ${at}/receipt`)
+    const { body } = await call<{ items: { action: string; actor_id: string; changes: object }[] }>(
+      `GET /api/audit/events?resource_id=${draft.id}&resource_type=expense_receipt`,
+      { token: ana.token },
+    )
+    const [first, second] = [
+      { bytes: pdf.length, content_type: 'application/pdf' },
+      { bytes: png.length, content_type: 'image/png' },
+    ]
+    t.strictSame(body.items.map(({ action, actor_id, changes }) => [action, actor_id, changes]).reverse(), [
+      ['expense_receipt.create', dov.id, { new: first }],
+      ['expense_receipt.update', dov.id, { old: first, new: second }],
+      ['expense_receipt.delete', dov.id, { old: second }],
+    ])
   })
 
   await t.test('is kept during a legal hold', async t => {

@@ -186,9 +186,35 @@ t.test('a budget line', async t => {
       t.equal(await ask(what, viewer.token), 404, 'a draft is hidden from those who do not plan')
       t.equal(await ask(what, planner.token), 403, 'and money from those who do')
     }
+    const { id } = (await enter({})).body
+    const gone = (await enter({})).body.id
+    await call(`DELETE /api/budget-lines/${gone}`, { token })
+    const finance = ['finance.read', 'finance.write', 'finance.delete', 'organization.read']
+    const bookkeepers = {
+      'reads tours': await joinAs(server, ana, [...finance, 'itineraries.read']),
+      'sees no tours': await joinAs(server, ana, finance),
+    }
+    const each = async (as: string) => {
+      const statuses: Record<string, number> = {}
+      for (const [request, body] of [
+        [`GET /api/budget-lines/${id}`],
+        [`PATCH /api/budget-lines/${id}`, { amount_minor: 11_00 }],
+        [`DELETE /api/budget-lines/${id}`],
+        [`POST /api/budget-lines/${gone}/restore`],
+        [`POST /api/${path}`, { category_id: travel, amount_minor: 1 }],
+      ] as [`${string} ${string}`, object?][])
+        statuses[request] = (await call(request, { token: as, ...(body && { body }) })).status
+      return Object.values(statuses)
+    }
+    for (const [who, { token: as }] of Object.entries(bookkeepers))
+      t.same(await each(as), [404, 404, 404, 404, 404], `the lines of a draft, for who ${who}`)
+    t.equal((await call(`GET /api/budget-lines/${id}`, { token })).status, 200)
+
     await call(`POST /api/itineraries/${tour}/publish`, { token, body: { note: null } })
     for (const what of ['money', 'budget-lines']) t.equal(await ask(what, viewer.token), 200, what)
     t.equal(outcome(await enter({}, viewer.token)), '403 permission_denied')
+    t.same(await each(bookkeepers['sees no tours'].token), [404, 404, 404, 404, 404])
+    t.same(await each(bookkeepers['reads tours'].token), [200, 200, 204, 200, 201])
   })
 })
 

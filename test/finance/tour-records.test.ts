@@ -1,6 +1,6 @@
 // Finance records of a tour: they name its itinerary, beside a show or without one.
 import { t } from '../support/tap.ts'
-import { aShow, register, startServer } from '../support/helper.ts'
+import { aShow, joinAs, register, startServer } from '../support/helper.ts'
 import { anItinerary } from '../support/itineraries.ts'
 import { outcome } from '../support/tokens.ts'
 
@@ -10,7 +10,8 @@ interface Item extends Record<string, unknown> {
 
 const server = await startServer(t)
 const { call, db } = server
-const { token } = await register(server, 'Ana')
+const ana = await register(server, 'Ana')
+const { token } = ana
 const make = async (path: string, body: object, as = token) => {
   const answer = await call<Item>(`POST /api/${path}`, { token: as, body })
   if (answer.status !== 201) throw new Error(answer.text)
@@ -141,4 +142,61 @@ t.test('the reversal of what a settlement booked is for the same tour', async t 
   const reopened = await call(`POST /api/shows/${show}/settlement/reopen`, { token, body: { reason: 'x' } })
   t.equal(reopened.status, 200)
   t.equal((await list(`finance-records?itinerary_id=${tour}`)).length, 2)
+})
+
+t.test('a draft that is hidden from a member is no different from none to them', async t => {
+  const [draft, published, deleted] = [
+    await make('itineraries', anItinerary),
+    await make('itineraries', anItinerary),
+    await make('itineraries', anItinerary),
+  ]
+  for (const tour of [published, deleted])
+    await call(`POST /api/itineraries/${tour}/publish`, { token, body: { note: null } })
+  await call(`DELETE /api/itineraries/${deleted}`, { token })
+  const finance = ['finance.read', 'finance.write', 'finance.close', 'organization.read', 'imports.run']
+  const reader = await joinAs(server, ana, [...finance, 'itineraries.read'])
+  const bookkeeper = await joinAs(server, ana, finance)
+  await call('PUT /api/finance-periods/2026-12', { token })
+  const named = (await enter({ itinerary_id: draft })).body
+  const unnamed = (await enter({})).body
+
+  for (const { token: as } of [reader, bookkeeper]) {
+    const tried = async (itinerary_id: string) => {
+      const answers = [
+        await call('POST /api/finance-records', { token: as, body: { ...aRecord, itinerary_id } }),
+        // Whatever else is wrong with it.
+        await call('POST /api/finance-records', {
+          token: as,
+          body: { ...aRecord, itinerary_id, booked_on: '2026-12-01' },
+        }),
+        await call('POST /api/finance-records', {
+          token: as,
+          body: { ...aRecord, itinerary_id, tax_minor: 999_999 },
+        }),
+        await call(`PATCH /api/finance-records/${unnamed.id}`, { token: as, body: { itinerary_id } }),
+        await call(`PUT /api/finance-records/${unnamed.id}`, {
+          token: as,
+          body: { ...aRecord, itinerary_id },
+        }),
+      ]
+      return answers.map(answer => `${outcome(answer)}: ${(answer.body as { detail?: string }).detail ?? ''}`)
+    }
+    const none = await tried('01a00000-0000-7000-8000-000000000000')
+    t.match(none[0], /^409 finance_records_itinerary_exists/)
+    t.match(none[3], /^409 finance_records_itinerary_exists/)
+    t.same(await tried(draft), none, 'a draft')
+    t.same(await tried(deleted), none, 'a deleted one')
+    if (as === bookkeeper.token)
+      t.same(await tried(published), none, 'a published one, without itineraries.read')
+    const kept = await call(`PATCH /api/finance-records/${named.id}`, {
+      token: as,
+      body: { amount_minor: 1 },
+    })
+    t.match(kept, { status: 200, body: { itinerary_id: draft } }, 'one that names it already can be changed')
+  }
+  const seen = await call(`PATCH /api/finance-records/${unnamed.id}`, {
+    token: reader.token,
+    body: { itinerary_id: published },
+  })
+  t.equal(seen.status, 200)
 })

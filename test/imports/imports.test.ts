@@ -120,6 +120,33 @@ t.test('a file', async t => {
     ])
   })
 
+  await t.test('of finance records names no tours that its member does not see', async t => {
+    const clerk = await joinAs(server, owner, [
+      ...['imports.run', 'finance.read', 'finance.write', 'itineraries.read', 'organization.read'],
+    ])
+    const [draft, tour] = await Promise.all(
+      [1, 2].map(async () => {
+        const { body } = await call<{ id: string }>('POST /api/itineraries', { token, body: anItinerary })
+        return body.id
+      }),
+    )
+    await call(`POST /api/itineraries/${tour ?? ''}/publish`, { token, body: { note: null } })
+    const uploaded = await upload(
+      'booked_on,category,amount,itinerary_id\n' +
+        [draft, '01a00000-0000-7000-8000-000000000000', tour]
+          .map(id => `2026-03-14,Guarantee,12,${id ?? ''}\n`)
+          .join(''),
+      'resource=finance_records',
+      clerk,
+    )
+    t.match(await settled(uploaded.body.id, 'checked', 'failed'), { lines: 3, bad_lines: 2 })
+    const problems = [{ column: 'itinerary_id', reason: 'There is no such itinerary.' }]
+    t.match(await problemsOf(uploaded.body.id), [
+      { line: 2, problems },
+      { line: 3, problems },
+    ])
+  })
+
   await t.test('from a German spreadsheet is understood without any options', async t => {
     const text =
       'booked_on;category;amount;counterparty\n14.3.2028;Künstler;1.234,50;Café Größe\n1.4.2028;Künstler;-99,9;\n'

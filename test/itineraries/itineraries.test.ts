@@ -564,7 +564,18 @@ t.test('the sheet of a day as a page', async t => {
   await t.test('is served to those who ask for HTML, and JSON to everybody else', async t => {
     for (const accept of ['text/html', 'text/html,application/xhtml+xml,*/*;q=0.8'])
       t.match((await get(accept)).headers, { 'content-type': 'text/html; charset=utf-8', vary: /Accept/ })
-    for (const accept of [undefined, '*/*', 'application/json'])
+    for (const accept of ['text/*', 'TEXT/HTML', 'application/json;q=0.5, text/html'])
+      t.match((await get(accept)).headers, { 'content-type': /^text\/html/ }, accept)
+    for (const accept of [
+      undefined,
+      '*/*',
+      'application/json',
+      'text/html;q=0',
+      '*/*, text/html;q=0',
+      'application/json, text/html;q=0.5',
+      // Neither of the two: a program gets what it can read.
+      'text/csv',
+    ])
       t.match((await get(accept)).headers, { 'content-type': /^application\/json/, vary: /Accept/ })
     t.equal(outcome(await call(`GET ${path.replace('14/', '13/')}`, { token: ana.token })), '404 not_found')
   })

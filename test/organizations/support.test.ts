@@ -318,6 +318,12 @@ t.test('superadmins', async t => {
         { status: complaint === 'Usage' ? 2 : 1, stderr: new RegExp(complaint) },
         args.join(' '),
       )
+    for (const reason of [' ', '\u200b', '\u{e0041}'])
+      await t.rejects(
+        db.admin`select app_private.grant_support(${sam.email}, ${reason}, now() + interval '1 hour')`,
+        /support_grants_reason_given/,
+        'a reason that shows nothing',
+      )
   })
 
   await t.test('cannot enter where the server has no connection for them', async t => {

@@ -117,10 +117,11 @@ t.test('a legal hold', async t => {
         outcome(await call('POST /api/legal-holds', { token, body: { reason } })),
         /^(422 legal_holds_reason_given|400 validation)$/,
       )
-    t.equal(
-      outcome(await call('POST /api/legal-holds', { token, body: { reason: ' ' } })),
-      '422 legal_holds_reason_given',
-    )
+    for (const reason of [' ', '\u200b\u00a0', '\u{e0041}'])
+      t.equal(
+        outcome(await call('POST /api/legal-holds', { token, body: { reason } })),
+        '422 legal_holds_reason_given',
+      )
   })
 
   await t.test('cannot be seen or released from outside the organization', async t => {

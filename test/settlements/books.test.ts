@@ -255,6 +255,26 @@ t.test('a final settlement', async t => {
     t.equal(profit(await entries(show)), result['promoter_minor'])
   })
 
+  await t.test('in the currency of the books has no other exchange rate than 1', async t => {
+    const show = await show500(deal)
+    const { id } = (await record(show)).body
+    const refused = '422 finance_records_exchange_rate_of_base'
+    const path = `/api/settlements/${id}` as const
+    t.equal(outcome(await call(`POST ${path}/finalize?exchange_rate=0.92`, { token })), refused)
+    t.match((await call(`GET ${path}`, { token })).body, { status: 'draft', bookings: [] })
+    await byHand(show, 'Ticket sales', 7)
+    t.equal(outcome(await call(`POST ${path}/finalize?exchange_rate=0.92`, { token })), refused)
+    t.match((await call(`POST ${path}/finalize?exchange_rate=1`, { token })).body, {
+      status: 'final',
+      not_booked_because: 'booked_by_hand',
+    })
+    t.equal(outcome(await call(`POST ${path}/book?existing=void&exchange_rate=0.92`, { token })), refused)
+    t.match((await call(`GET ${path}`, { token })).body, { booked_at: null, bookings: [] })
+    t.match((await call(`POST ${path}/book?existing=void&exchange_rate=1`, { token })).body, {
+      booked_at: /./,
+    })
+  })
+
   await t.test('keeps its records from being changed, but for category, payment and notes', async t => {
     const show = await show500(deal)
     await finalize((await record(show)).body.id)

@@ -154,6 +154,46 @@ t.test('shows of every kind', async t => {
     t.strictSame(await contradictions(db), [])
   })
 
+  await t.test('are found with an approved expense that is not in the books as it says', async t => {
+    const { body } = await call<{ items: { id: string; name: string }[] }>('GET /api/expense-categories', {
+      token,
+    })
+    const [category, another] = body.items
+    const expense = await make('expenses', {
+      category_id: category?.id,
+      spent_on: '2027-03-14',
+      amount_minor: 2350,
+      currency: 'USD',
+      purpose: 'Taxi',
+    })
+    await call(`POST /api/expenses/${expense}/submit`, { token })
+    const approved = await call(`POST /api/expenses/${expense}/approve`, {
+      token,
+      body: { exchange_rate: 1 },
+    })
+    t.equal(approved.status, 200)
+    const record = String(approved.body['finance_record_id'])
+    const ofRecord = `where id = '${record}'`
+    const of = async (statement: string) =>
+      (await after(statement)).filter(([, what]) => what === 'expense').map(([, , ...rest]) => rest)
+    for (const [statement, otherwise] of [
+      [`update app.finance_records set amount_minor = 9 ${ofRecord}`, '9 USD'],
+      [`update app.finance_records set currency = 'EUR' ${ofRecord}`, '2350 EUR'],
+      [`update app.finance_records set status = 'void' ${ofRecord}`, ''],
+      [`update app.finance_records set deleted_at = now() ${ofRecord}`, ''],
+      [`update app.finance_records set expense_id = null ${ofRecord}`, ''],
+      [`update app.expenses set finance_record_id = null where id = '${expense}'`, ''],
+      [`delete from app.finance_records ${ofRecord}`, ''],
+    ] as const)
+      t.strictSame(await of(statement), [['2350 USD', otherwise]], statement)
+    const changed = await call(`PATCH /api/finance-records/${record}`, {
+      token,
+      body: { category_id: another?.id },
+    })
+    t.equal(changed.status, 200)
+    t.strictSame(await contradictions(db), [], 'its category is corrected in the books')
+  })
+
   await t.test('are found with another result', async t => {
     const found = await after(
       `update app.settlements set result = result || '{"due_minor": 1}' where ${ofFirst} and status = 'final'`,

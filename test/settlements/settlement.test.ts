@@ -350,6 +350,8 @@ t.test('the settlement of a show', async t => {
       outcome(await call(`POST /api/shows/${show}/settlement/reopen`, { token, body: { reason: ' ' } })),
       '400 validation',
     )
+    // A tag, of which patterns know nothing.
+    t.equal(outcome(await reopen(show, '\u{e0041}')), '422 settlements_reopen_reason_length')
     const reopened = await reopen(show, 'Twelve more tickets')
     t.match(reopened.body, { id: show, status: 'played' })
     const kept = (await call<Recorded>(`GET /api/settlements/${first.id}`, { token })).body

@@ -73,6 +73,14 @@ t.test('the sheet of a settlement', async t => {
     t.notOk(JSON.stringify((await sheet()).body).includes('Our office'))
   })
 
+  await t.test('is JSON for those who refuse the page', async t => {
+    const { headers } = await call(`GET /api/settlements/${id}/sheet`, {
+      token,
+      headers: { accept: 'text/html;q=0' },
+    })
+    t.match(headers, { 'content-type': /^application\/json/, vary: /Accept/ })
+  })
+
   await t.test('says whether it is final, or no longer valid', async t => {
     t.equal((await finalize(id)).status, 200)
     t.ok((await page()).text.includes('Final · revision 1'))

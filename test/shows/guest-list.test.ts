@@ -269,6 +269,8 @@ t.test('a guest list', async t => {
         createHash('sha256').update(style).digest('base64'),
       ),
     )
+    const refused = await call(path, { token, headers: { accept: 'text/html;q=0' } })
+    t.match(refused.headers, { 'content-type': /^application\/json/ })
     const page = async () => (await call(path, { token, headers: { accept: 'text/html' } })).text
     const banana = body.guests.find(guest => guest['door_name'] === 'banana, bo')
     t.equal((await change(`guests/${String(banana?.['id'])}`, { tickets: 3 })).status, 200)

@@ -76,6 +76,8 @@ t.test('the status of a show', async t => {
     const id = await create('played')
     for (const reason of ['', ' ', '\u200b'])
       t.equal(outcome(await correct(id, 'confirmed', token, reason)), '400 validation')
+    // A tag, of which patterns know nothing.
+    t.equal(outcome(await correct(id, 'confirmed', token, '\u{e0041}')), '422 show_status_reason_visible')
     const manager = await join(server, ana, 'manager')
     t.equal(outcome(await correct(id, 'confirmed', manager.token)), '403 permission_denied')
     t.equal(outcome(await correct(id, 'confirmed')), '200')

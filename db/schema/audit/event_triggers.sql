@@ -61,7 +61,8 @@ as $$
 declare
   c app_private.context := app_private.context();
 begin
-  -- app_private.log_changes passes the arguments: resource, id column, organization column, action, columns to leave out.
+  -- app_private.log_changes passes the arguments: resource, id column, organization column, action, columns to leave out and,
+  -- if there are any, the bytea columns as JSON of nulls. Bytes are not made JSON, which takes seconds for a file.
   -- A statement can change the context while it runs: a change that ends without its context is refused.
   -- OFFSET keeps PostgreSQL from making the JSON of a row again wherever it is mentioned.
   if c.user_id is not null then
@@ -69,11 +70,11 @@ begin
     select case when (i.present ->> tg_argv[2])::uuid = c.organization_id then c.organization_id else app_private.refuse_lost_context(i.present ->> tg_argv[2]) end,
       c.user_id, c.session_id, (i.present ->> tg_argv[1])::uuid, case session_user when 'callboard_support' then 'support' else 'user' end,
       tg_argv[3], tg_argv[0], c.request_id, c.ip, jsonb_build_object('new', jsonb_strip_nulls(app_private.loggable(i.present, tg_argv[4])))
-    from (select to_jsonb(a) as present from added a offset 0) i;
+    from (select case when tg_nargs > 5 then to_jsonb(jsonb_populate_record(a, tg_argv[5]::jsonb)) else to_jsonb(a) end as present from added a offset 0) i;
   else
     perform app_private.log_event(app_private.refuse_lost_context(i.present ->> tg_argv[2]), tg_argv[3], tg_argv[0], (i.present ->> tg_argv[1])::uuid,
       jsonb_build_object('new', jsonb_strip_nulls(app_private.loggable(i.present, tg_argv[4]))))
-    from (select to_jsonb(a) as present from added a offset 0) i;
+    from (select case when tg_nargs > 5 then to_jsonb(jsonb_populate_record(a, tg_argv[5]::jsonb)) else to_jsonb(a) end as present from added a offset 0) i;
   end if;
   return null;
 end
@@ -89,15 +90,15 @@ set search_path = ''
 as $$
 declare
   -- app_private.log_changes passes the arguments: resource, id column, organization column,
-  -- verbs, columns to leave out.
-  present jsonb := to_jsonb(coalesce(new, old));
+  -- verbs, columns to leave out and, if there are any, the bytea columns as JSON of nulls.
+  present jsonb := case when tg_nargs > 5 then to_jsonb(jsonb_populate_record(coalesce(new, old), tg_argv[5]::jsonb)) else to_jsonb(coalesce(new, old)) end;
   before jsonb;
   changes jsonb;
   verb text;
   c app_private.context;
 begin
   if tg_op = 'UPDATE' then
-    before := to_jsonb(old);
+    before := case when tg_nargs > 5 then to_jsonb(jsonb_populate_record(old, tg_argv[5]::jsonb)) else to_jsonb(old) end;
     changes := app_private.diff(app_private.loggable(before, tg_argv[4]), app_private.loggable(present, tg_argv[4]));
     -- A row whose JSON is made again keeps its version: what else its triggers fill in is no change by anybody. Tables
     -- without that JSON may have a version that is another thing.
@@ -154,6 +155,9 @@ declare
     select a.attname::text from pg_catalog.pg_attribute a
     where a.attrelid = on_table and (a.atttypid = 'bytea'::regtype or a.attname = any (leave_out) or a.attname = id_column and id_column <> 'id') and not a.attisdropped
     order by a.attname);
+  bytes jsonb := (
+    select jsonb_object_agg(a.attname, null) from pg_catalog.pg_attribute a
+    where a.attrelid = on_table and a.atttypid = 'bytea'::regtype and not a.attisdropped);
 begin
   -- What is inserted into a partition by its own name fires no statement trigger of the partitioned table.
   if exists (select from pg_catalog.pg_class c where c.oid = on_table and (c.relkind <> 'r' or c.relispartition)) then
@@ -165,11 +169,11 @@ begin
   on conflict on constraint event_nouns_pkey do update set noun = excluded.noun, permission = excluded.permission
     where (n.noun, n.permission) is distinct from (excluded.noun, excluded.permission);
   perform app_private.set_trigger(on_table, '_900_events', format('after insert on %s
-    referencing new table as added for each statement execute function app_private.tg__900_events(%L, %L, %L, %L, %L)',
-    on_table, resource, id_column, organization_column, resource || '.' || coalesce(verbs ->> 'create', 'create'), hidden));
+    referencing new table as added for each statement execute function app_private.tg__900_events(%L, %L, %L, %L, %L%s)',
+    on_table, resource, id_column, organization_column, resource || '.' || coalesce(verbs ->> 'create', 'create'), hidden, ', ' || quote_literal(bytes)));
   perform app_private.set_trigger(on_table, '_900_event', format('after delete or update on %s
-    for each row execute function app_private.tg__900_event(%L, %L, %L, %L, %L)',
-    on_table, resource, id_column, organization_column, verbs, hidden));
+    for each row execute function app_private.tg__900_event(%L, %L, %L, %L, %L%s)',
+    on_table, resource, id_column, organization_column, verbs, hidden, ', ' || quote_literal(bytes)));
 end
 $$;
 comment on function app_private.log_changes(regclass, text, jsonb, text, name[]) is

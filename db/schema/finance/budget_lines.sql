@@ -43,7 +43,10 @@ create or replace view app.budget_line_rows with (security_invoker = true) as
   left join app.finance_categories c on c.organization_id = b.organization_id and c.id = b.category_id
   cross join lateral (select c.kind, c.name as category_name, b.base_amount_minor) j;
 
-select app_private.tenant_table('budget_lines', noun => 'budget_line', permission => 'finance', path => '/api/budget-lines');
+-- Those of a tour that the member sees: its draft or, for those who do not plan, a published version.
+select app_private.tenant_table('budget_lines', noun => 'budget_line', permission => 'finance', path => '/api/budget-lines',
+  besides => $$(exists (select from app.itineraries i where ((i.organization_id = budget_lines.organization_id) and (i.id = budget_lines.itinerary_id))))
+    or (exists (select from app.itinerary_versions v where ((v.organization_id = budget_lines.organization_id) and (v.itinerary_id = budget_lines.itinerary_id))))$$);
 grant insert (itinerary_id, category_id, amount_minor, currency, exchange_rate, note), update (category_id, amount_minor, exchange_rate, note)
   on app.budget_lines to callboard_api;
 

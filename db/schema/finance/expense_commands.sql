@@ -71,6 +71,19 @@ $$;
 comment on function app.read_expense(uuid) is 'An expense that the member sees. PT404.';
 grant execute on function app.read_expense(uuid) to callboard_api, callboard_definer;
 
+create or replace function app_private.require_tour(itinerary uuid) returns void
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  if not app_private.sees_itinerary(itinerary) then
+    perform app.refuse(409, 'expenses_itinerary_exists', 'It does not exist, or has been deleted.');
+  end if;
+end
+$$;
+comment on function app_private.require_tour(uuid) is 'PT409 expenses_itinerary_exists for a tour that the member does not see.';
+alter function app_private.require_tour(uuid) owner to callboard_definer;
+
 create or replace function app.create_expense(body jsonb) returns app.answer
 language plpgsql volatile security definer
 set search_path = ''
@@ -84,6 +97,9 @@ begin
   -- A superadmin is no member.
   if not exists (select from app.memberships m where m.organization_id = app.current_org() and m.user_id = app.current_user_id() and m.deleted_at is null) then
     perform app.refuse(403, 'permission_denied', 'Only members have expenses.');
+  end if;
+  if n.itinerary_id is not null then
+    perform app_private.require_tour(n.itinerary_id);
   end if;
   insert into app.expenses (person, itinerary_id, category_id, spent_on, amount_minor, currency, purpose)
   select u.display_name, n.itinerary_id, n.category_id, n.spent_on, n.amount_minor, coalesce(n.currency, o.currency), n.purpose
@@ -104,8 +120,12 @@ set search_path = ''
 set client_min_messages = 'error'
 as $$
 declare
-  n constant app.expenses := jsonb_populate_record(app_private.open_expense(expense, if_match), body);
+  present constant app.expenses := app_private.open_expense(expense, if_match);
+  n constant app.expenses := jsonb_populate_record(present, body);
 begin
+  if n.itinerary_id is not null and n.itinerary_id is distinct from present.itinerary_id then
+    perform app_private.require_tour(n.itinerary_id);
+  end if;
   update app.expenses e
   set (itinerary_id, category_id, spent_on, amount_minor, currency, purpose)
     = row (n.itinerary_id, n.category_id, n.spent_on, n.amount_minor, n.currency, n.purpose)

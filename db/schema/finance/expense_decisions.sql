@@ -41,7 +41,7 @@ begin
     base_currency, status, payment_status, counterparty, note, expense_id, created_by)
   select e.organization_id, 'expense', e.category_id,
     (select i.id from app.itineraries i where i.organization_id = e.organization_id and i.id = e.itinerary_id and i.deleted_at is null),
-    booked_on, e.amount_minor, 0, e.currency, case when e.currency = books then 1 else rate end, books, 'actual', 'unpaid', e.person,
+    booked_on, e.amount_minor, 0, e.currency, coalesce(rate, case when e.currency = books then 1 end), books, 'actual', 'unpaid', e.person,
     e.purpose || case when booked_on <> e.spent_on then format(' (of %s, whose month is closed)', e.spent_on) else '' end, e.id, app.current_user_id()
   returning id into record;
   update app.expenses x set status = 'approved', decided_by = app.current_user_id(), decided_at = statement_timestamp(), finance_record_id = record
@@ -50,7 +50,7 @@ begin
 end
 $$;
 comment on function app.approve_expense(uuid, numeric, text) is
-  'Approves a submitted expense and enters it in the books, on its day or the first one of the next month that is open. PT403 expense_is_own, PT404, PT409 expense_not_submitted, PT412, PT422 expense_exchange_rate_needed.';
+  'Approves a submitted expense and enters it in the books, on its day or the first one of the next month that is open. PT403 expense_is_own, PT404, PT409 expense_not_submitted, PT412, PT422 expense_exchange_rate_needed, finance_records_exchange_rate_of_base.';
 alter function app.approve_expense(uuid, numeric, text) owner to callboard_definer;
 grant execute on function app.approve_expense(uuid, numeric, text) to callboard_api;
 
@@ -61,12 +61,14 @@ set client_min_messages = 'error'
 as $$
 begin
   perform app_private.expense_to_decide(expense, if_match);
-  update app.expenses e set status = 'rejected', decided_by = app.current_user_id(), decided_at = statement_timestamp(), reason = because
+  update app.expenses e set status = 'rejected', decided_by = app.current_user_id(), decided_at = statement_timestamp(),
+    -- One that shows nothing is none.
+    reason = case when app.is_visible(because) then because else '' end
   where e.organization_id = app.current_org() and e.id = expense;
   return app.read_expense(expense);
 end
 $$;
 comment on function app.reject_expense(uuid, text, text) is
-  'Rejects a submitted expense, with a reason; whose it is may change it and submit it again. PT403 expense_is_own, PT404, PT409 expense_not_submitted, PT412.';
+  'Rejects a submitted expense, with a reason; whose it is may change it and submit it again. PT403 expense_is_own, PT404, PT409 expense_not_submitted, PT412, expenses_reason_length.';
 alter function app.reject_expense(uuid, text, text) owner to callboard_definer;
 grant execute on function app.reject_expense(uuid, text, text) to callboard_api;

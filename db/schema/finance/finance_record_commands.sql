@@ -39,6 +39,7 @@ declare
   n app.finance_records := jsonb_populate_record(null::app.finance_records, body);
   answer app.answer;
 begin
+  perform app.require('finance.write');
   n.currency := coalesce(n.currency, app.base_currency());
   insert into app.finance_records (kind, category_id, show_id, booked_on, due_on, amount_minor, tax_minor, currency, exchange_rate, status,
     payment_status, counterparty, note, source, external_ref, itinerary_id)

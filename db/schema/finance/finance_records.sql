@@ -170,6 +170,26 @@ create or replace trigger _200_of_settlement before update on app.finance_record
       is distinct from (old.kind, old.show_id, old.booked_on, old.amount_minor, old.tax_minor, old.currency, old.exchange_rate, old.status))
   execute function app_private.tg_finance_records__200_of_settlement();
 
+-- Before anything else is looked at, so that a draft that is hidden from a member is no different from none.
+create or replace function app_private.tg_finance_records__150_itinerary() returns trigger
+language plpgsql
+set search_path = ''
+as $$
+begin
+  -- Whoever imports it, or approves an expense, has been checked or need not see it.
+  if current_user in ('callboard_definer', 'callboard_owner') or tg_op = 'UPDATE' and new.itinerary_id is not distinct from old.itinerary_id then
+    return new;
+  elsif not exists (select from app.itinerary_rows i
+      where i.organization_id = new.organization_id and i.id = new.itinerary_id and i.deleted_at is null) then
+    perform app.refuse(409, 'finance_records_itinerary_exists', 'There is no such itinerary.');
+  end if;
+  return new;
+end
+$$;
+comment on function app_private.tg_finance_records__150_itinerary() is 'PT409 finance_records_itinerary_exists for an itinerary that the member does not see.';
+create or replace trigger _150_itinerary before insert or update of itinerary_id on app.finance_records
+  for each row when (new.itinerary_id is not null) execute function app_private.tg_finance_records__150_itinerary();
+
 -- A record's references, and whether its month is open, are checked once for all rows of a statement. FOR SHARE in EXISTS,
 -- and OFFSET, also keep it from becoming a join: each row that is referred to is looked up by its key, however many others
 -- there are. What could not be locked is looked up again, because a DBA has no context, and the definer locks nothing without.

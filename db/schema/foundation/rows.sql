@@ -194,7 +194,7 @@ $$;
 comment on function app.delete_row(text, uuid, text) is 'Soft-deletes a row with everything that belongs to it. PT403, PT404, PT409, PT412.';
 grant execute on function app.delete_row(text, uuid, text) to callboard_api;
 
-create or replace function app.restore_row(table_name text, id uuid) returns app.answer
+create or replace function app.unmark_row(table_name text, id uuid) returns void
 language plpgsql volatile security definer
 set search_path = ''
 set client_min_messages = 'error'
@@ -202,11 +202,31 @@ as $$
 begin
   perform app_private.restore_row((app.resource(table_name)).target, id);
   perform app_private.guard_row(table_name, id);
+end
+$$;
+comment on function app.unmark_row(text, uuid) is 'The definer''s part of app.restore_row: restores the row and everything that was deleted with it. PT403, PT404, PT409.';
+alter function app.unmark_row(text, uuid) owner to callboard_definer;
+grant execute on function app.unmark_row(text, uuid) to callboard_api;
+
+create or replace function app.restore_row(table_name text, id uuid) returns app.answer
+language plpgsql volatile
+set search_path = ''
+as $$
+declare
+  r record := app.resource(table_name);
+  is_seen boolean;
+begin
+  -- The definer sees more than the member does.
+  execute format('select true from %s f where f.organization_id = (select app.current_org()) and f.id = $1 and f.deleted_at is not null', r.fields)
+  into is_seen using id;
+  if is_seen is null then
+    perform app.refuse(404, 'not_found');
+  end if;
+  perform app.unmark_row(table_name, id);
   return app.read_row(table_name, id);
 end
 $$;
 comment on function app.restore_row(text, uuid) is 'Restores a deleted row and everything that was deleted with it. PT403, PT404, PT409.';
-alter function app.restore_row(text, uuid) owner to callboard_definer;
 grant execute on function app.restore_row(text, uuid) to callboard_api;
 
 create or replace function app.cursor(list text, value text, id text) returns text

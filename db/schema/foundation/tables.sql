@@ -164,7 +164,7 @@ comment on function app_private.check_parents(regclass) is
 create or replace function app_private.tenant_table(
   name text, noun text, permission text default null, path text default null, reads text default null, writes text default null, deletes text default null,
   definer text default 'update', is_exported boolean default false, is_counted boolean default false, known text[] default '{}', verbs jsonb default '{}',
-  guard regprocedure default null, checks_parents boolean default true
+  guard regprocedure default null, checks_parents boolean default true, besides text default null
 ) returns void
 language plpgsql volatile
 set search_path = ''
@@ -173,7 +173,7 @@ declare
   target regclass := format('app.%I', name);
 begin
   perform app_private.tenant_policies(target, coalesce(reads, permission || '.read'), coalesce(writes, permission || '.write'),
-    coalesce(writes, permission || '.write'), coalesce(deletes, permission || '.delete'), definer, is_exported, is_counted, known);
+    coalesce(writes, permission || '.write'), coalesce(deletes, permission || '.delete'), definer, is_exported, is_counted, known, besides);
   execute format('grant select on %s to callboard_api, callboard_definer%s%s', target,
     case when is_exported then ', callboard_exporter' end, case when is_counted then ', callboard_rollup' end);
   perform app_private.log_changes(target, noun, verbs);
@@ -192,5 +192,5 @@ begin
   end if;
 end
 $$;
-comment on function app_private.tenant_table(text, text, text, text, text, text, text, text, boolean, boolean, text[], jsonb, regprocedure, boolean) is
-  'Makes a table a tenant table: forced row-level security with policies for <permission>.read, .write and .delete (or for the permissions given), ETags, soft delete, the purge, no row under a deleted one (unless the table checks its parents in another way), events named <noun>.create and so on, and, with a path, the generic row commands. The table''s own file grants which columns can be written.';
+comment on function app_private.tenant_table(text, text, text, text, text, text, text, text, boolean, boolean, text[], jsonb, regprocedure, boolean, text) is
+  'Makes a table a tenant table: forced row-level security with policies for <permission>.read, .write and .delete (or for the permissions given) and a further condition on the rows that members see (besides), ETags, soft delete, the purge, no row under a deleted one (unless the table checks its parents in another way), events named <noun>.create and so on, and, with a path, the generic row commands. The table''s own file grants which columns can be written.';

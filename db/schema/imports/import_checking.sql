@@ -134,7 +134,8 @@ begin
     from given g, app.organizations o where o.id = i.organization_id
   ),
   meant as materialized (
-    select r.*, k.kind, c.id as category_id, s.has_show, t.has_itinerary
+    select r.*, k.kind, c.id as category_id, s.has_show,
+      r.itinerary_id is not null and app_private.sees_itinerary(r.itinerary_id) as has_itinerary
     from read r
     -- Without a kind the sign decides, as in bank statements.
     cross join lateral (select coalesce(lower(r.v ->> 'kind'), case when r.amount < 0 then 'expense' else 'income' end) as kind) k
@@ -143,8 +144,6 @@ begin
     -- LIMIT makes PostgreSQL look up each show by its key, instead of reading all shows for every batch.
     left join lateral (select true as has_show from app.shows s
       where s.organization_id = i.organization_id and s.id = r.show_id and s.deleted_at is null limit 1) s on true
-    left join lateral (select true as has_itinerary from app.itineraries t
-      where t.organization_id = i.organization_id and t.id = r.itinerary_id and t.deleted_at is null limit 1) t on true
   ),
   -- Once for each line, and not for every mention of it.
   judged as materialized (
@@ -162,7 +161,7 @@ begin
       app_private.bad('category', m.kind in ('income', 'expense') and m.v ->> 'category' is not null and m.category_id is null,
         format('There is no %s category of this name.', m.kind)),
       app_private.bad('show_id', m.v ->> 'show_id' is not null and m.has_show is null, 'There is no such show.'),
-      app_private.bad('itinerary_id', m.v ->> 'itinerary_id' is not null and m.has_itinerary is null, 'There is no such itinerary.'),
+      app_private.bad('itinerary_id', m.v ->> 'itinerary_id' is not null and not m.has_itinerary, 'There is no such itinerary.'),
       -- Amount.
       app_private.missing('amount', coalesce(m.v ->> 'amount', m.v ->> 'amount_minor'), 'An amount is required.'),
       app_private.bad('amount', m.amount is null and coalesce(m.v ->> 'amount', m.v ->> 'amount_minor') is not null,

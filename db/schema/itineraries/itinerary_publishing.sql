@@ -90,6 +90,21 @@ create or replace view app.itinerary_rows with (security_invoker = true) as
   where (select app.org_if_reading('itineraries.write')) is null;
 select app_private.publish_rows('app.itineraries');
 
+create or replace function app_private.sees_itinerary(itinerary uuid) returns boolean
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  return app.org_if_reading('itineraries.write') is not null and exists (
+      select from app.itineraries i where i.organization_id = app.current_org() and i.id = itinerary and i.deleted_at is null)
+    or app.org_if('itineraries.read') is not null and exists (
+      select from app.itinerary_versions v where v.organization_id = app.current_org() and v.itinerary_id = itinerary and v.deleted_at is null);
+end
+$$;
+comment on function app_private.sees_itinerary(uuid) is
+  'Whether the member reads an itinerary, as app.itinerary_rows has it, which shows the definer all: there is no difference between a draft that is hidden from them and none.';
+alter function app_private.sees_itinerary(uuid) owner to callboard_definer;
+
 create or replace view app.itinerary_plan with (security_invoker = true) as
   select organization_id, itinerary_id, id, kind, day_on, first_on, last_on, title, location, detail, local_start, local_end, start_zone, end_zone, starts_at, ends_at, is_confirmed, group_ids, body, version, updated_at
   from app.itinerary_drafts

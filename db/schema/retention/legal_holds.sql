@@ -70,7 +70,8 @@ declare
 begin
   -- A running purge holds a lock on this row: it finishes before the hold starts, and the next one sees the hold.
   perform from app.organizations o where o.id = organization for no key update;
-  insert into app.legal_holds (reason) values (why) returning id into hold;
+  -- A reason that shows nothing is none.
+  insert into app.legal_holds (reason) values (case when app.is_visible(why) then why else '' end) returning id into hold;
   return hold;
 end
 $$;

@@ -86,7 +86,9 @@ declare
   because text;
 begin
   -- Nothing is guessed: neither a rate, nor whether money that somebody has entered is the same.
-  if entered is not null and existing is null then
+  if not is_foreign and rate <> 1 then
+    perform app.refuse(422, 'finance_records_exchange_rate_of_base', format('The books are kept in %s, and so is the deal.', books));
+  elsif entered is not null and existing is null then
     because := 'booked_by_hand';
     if must then
       perform app.refuse(409, 'settlement_booked_by_hand', format('Actual finance records of the show in the same categories: %s. Say whether they are to be kept or made void.', cardinality(entered)));
@@ -107,7 +109,7 @@ begin
 end
 $$;
 comment on function app_private.enter_settlement(app.settlements, numeric, text, boolean) is
-  'Books a settlement, unless that takes an exchange rate, or a word on what somebody has entered: then it returns why not or, if it must, PT409 settlement_booked_by_hand, PT422 settlement_exchange_rate_needed.';
+  'Books a settlement, unless that takes an exchange rate, or a word on what somebody has entered: then it returns why not or, if it must, PT409 settlement_booked_by_hand, PT422 settlement_exchange_rate_needed. PT422 finance_records_exchange_rate_of_base for a rate where there is none.';
 alter function app_private.enter_settlement(app.settlements, numeric, text, boolean) owner to callboard_definer;
 
 create or replace function app_private.unbook_settlement(s app.settlements) returns void

@@ -164,7 +164,7 @@ begin
 end
 $$;
 comment on function app.finalize_settlement(uuid, numeric, text) is
-  'Makes a revision final, and its show settled if that was the last deal of it, unless it is cancelled, and enters its lines in the books as app.book_settlement does, unless that has to be told more: then not_booked_because says what. PT403 without finance.close, PT404, PT409 settlement_final, settlement_show_not_played, settlement_outdated, settlement_estimated, period_closed.';
+  'Makes a revision final, and its show settled if that was the last deal of it, unless it is cancelled, and enters its lines in the books as app.book_settlement does, unless that has to be told more: then not_booked_because says what. PT403 without finance.close, PT404, PT409 settlement_final, settlement_show_not_played, settlement_outdated, settlement_estimated, period_closed, PT422 finance_records_exchange_rate_of_base.';
 alter function app.finalize_settlement(uuid, numeric, text) owner to callboard_definer;
 grant execute on function app.finalize_settlement(uuid, numeric, text) to callboard_api;
 
@@ -194,7 +194,7 @@ begin
 end
 $$;
 comment on function app.book_settlement(uuid, numeric, text) is
-  'Enters the lines of a final settlement in the books, if they are not there: at an exchange rate, if the deal is in another currency; actual records that somebody has entered in the same categories are kept or made void (existing). PT403 without finance.close, PT404, PT409 settlement_not_in_force, settlement_booked_by_hand, period_closed, PT422 settlement_exchange_rate_needed.';
+  'Enters the lines of a final settlement in the books, if they are not there: at an exchange rate, if the deal is in another currency; actual records that somebody has entered in the same categories are kept or made void (existing). PT403 without finance.close, PT404, PT409 settlement_not_in_force, settlement_booked_by_hand, period_closed, PT422 settlement_exchange_rate_needed, finance_records_exchange_rate_of_base.';
 alter function app.book_settlement(uuid, numeric, text) owner to callboard_definer;
 grant execute on function app.book_settlement(uuid, numeric, text) to callboard_api;
 
@@ -211,6 +211,9 @@ declare
 begin
   perform app.require_show(show);
   perform app.require('finance.close');
+  if app.is_visible(body ->> 'reason') is not true then
+    perform app.refuse(422, 'settlements_reopen_reason_length', 'It shows nothing.');
+  end if;
   -- Also where the status says otherwise, as nobody can who uses Callboard: this is the way out.
   is_settled := app_private.lock_show(show) = 'settled';
   select array_agg(x order by x.deal_id nulls first) into finals from app.settlements x
@@ -241,6 +244,6 @@ begin
 end
 $$;
 comment on function app.reopen_settlement(uuid, jsonb) is
-  'Sets a settled show back to played, with a reason, which is recorded in the settlement that was final, that of the main deal unless it names another, and takes its lines out of the books. PT403 without finance.close, PT404, PT409 show_not_settled, settlement_of_which_deal.';
+  'Sets a settled show back to played, with a reason, which is recorded in the settlement that was final, that of the main deal unless it names another, and takes its lines out of the books. PT403 without finance.close, PT404, PT409 show_not_settled, settlement_of_which_deal, PT422 settlements_reopen_reason_length.';
 alter function app.reopen_settlement(uuid, jsonb) owner to callboard_definer;
 grant execute on function app.reopen_settlement(uuid, jsonb) to callboard_api;

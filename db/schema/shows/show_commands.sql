@@ -140,6 +140,9 @@ begin
   perform app.check_version(present.version, null);
   perform app.require('shows.write');
   perform app.require('shows.delete');
+  if app.is_visible(body ->> 'reason') is not true then
+    perform app.refuse(422, 'show_status_reason_visible');
+  end if;
   select * into present from app.shows s
   where s.organization_id = (select app.current_org()) and s.id = show and s.deleted_at is null for no key update;
   perform app.check_version(present.version, null);
@@ -155,6 +158,6 @@ begin
 end
 $$;
 comment on function app.correct_show_status(uuid, jsonb) is
-  'Gives a show any status but settled, from any but settled, with a reason, which the log keeps: for what was entered by mistake. PT403 without shows.write and shows.delete, PT404, PT409 show_status_transition.';
+  'Gives a show any status but settled, from any but settled, with a reason, which the log keeps: for what was entered by mistake. PT403 without shows.write and shows.delete, PT404, PT409 show_status_transition, PT422 show_status_reason_visible.';
 alter function app.correct_show_status(uuid, jsonb) owner to callboard_definer;
 grant execute on function app.correct_show_status(uuid, jsonb) to callboard_api;

@@ -45,8 +45,9 @@ begin
   elsif slug is not null and organization is null then
     perform app.refuse(404, 'not_found', format('There is no organization %s.', slug));
   end if;
+  -- A reason that shows nothing is none.
   insert into app_private.support_grants as g (user_id, organization_id, reason, may_write, granted_by, expires_at)
-  values (who, organization, why, grant_support.may_write, session_user, until) returning g.id into id;
+  values (who, organization, case when app.is_visible(why) then why else '' end, grant_support.may_write, session_user, until) returning g.id into id;
   perform app_private.log_event(organization, 'auth.superadmin.granted', 'support_grant', id,
     jsonb_build_object('new', jsonb_build_object('user_id', who, 'reason', why, 'may_write', grant_support.may_write, 'expires_at', until)));
   return id;
