@@ -101,6 +101,8 @@ t.test('a worker', async t => {
   await t.test('continues when it is notified of a schema that is too new', async t => {
     const worker = start(t)
     await does(t, 'it works')
+    // Which it may do before it listens.
+    await until(async () => (await listener()) !== undefined)
     const before = await listener()
     // Any login can send that, even the API's.
     await db.as('callboard_api')`

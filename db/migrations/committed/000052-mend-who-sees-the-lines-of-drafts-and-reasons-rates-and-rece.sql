@@ -1,5 +1,5 @@
 --! Previous: sha1:e6a5b426bca8356f089b7809012ed72e4e060bdf
---! Hash: sha1:3c257136d814633fbd8ddfb69de7c86a1129851d
+--! Hash: sha1:844f29af08e3f3d0666898c976720f3c28bd5b61
 --! Message: Mend who sees the lines of drafts, and reasons, rates and receipts
 
 drop function app_private.tenant_table(text, text, text, text, text, text, text, text, boolean, boolean, text[], jsonb, regprocedure, boolean);
@@ -612,6 +612,19 @@ select app_private.tenant_table('deal_bonuses', noun => 'deal_bonus', permission
 select app_private.tenant_table('deal_adjustments', noun => 'deal_adjustment', permission => 'finance', path => '/api/adjustments',
   guard => 'app_private.require_part_unsettled(regclass, uuid)', checks_parents => false);
 -- EndIncluded settlements/deal_adjustments.sql
+-- Included settlements/settlement_inputs.sql
+create or replace function app.complete_adjustments(adjustments jsonb) returns jsonb
+language plpgsql stable parallel safe
+set search_path = ''
+as $$
+begin
+  return (select coalesce(jsonb_agg('{"percentage": null, "tax_percentage": null, "sold_by": null}'::jsonb || x.item order by x.n), '[]')
+    from jsonb_array_elements(adjustments) with ordinality as x (item, n));
+end
+$$;
+comment on function app.complete_adjustments(jsonb) is 'Adjustments of a settlement with the fields that those recorded by earlier releases do not have.';
+grant execute on function app.complete_adjustments(jsonb) to callboard_api, callboard_definer;
+-- EndIncluded settlements/settlement_inputs.sql
 -- Included settlements/settlements.sql
 select app_private.log_changes('app.settlements', 'settlement', '{"finalized_at": "finalize", "reopened_at": "reopen"}');
 -- EndIncluded settlements/settlements.sql
@@ -990,7 +1003,9 @@ begin
   end if;
   perform app_private.set_context(i.created_by, i.session_id, i.organization_id, null, array_to_string(array(
     select p from unnest(app.permissions_of(i.organization_id, i.created_by)) p
-    where p in ('imports.run', 'finance.write', 'itineraries.read', 'itineraries.write', case i.resource when 'shows' then 'shows.write' else 'finance.write' end)), ' '));
+    where p in ('imports.run', 'finance.write', case i.resource when 'shows' then 'shows.write' else 'finance.write' end)
+      -- Records may name tours, if the member sees them.
+      or i.resource = 'finance_records' and p in ('itineraries.read', 'itineraries.write')), ' '));
   -- Waits for another worker on the same import, and then sees what it has done.
   select * into i from app.imports x where x.organization_id = i.organization_id and x.id = import for update;
   if i.status <> all (statuses) then

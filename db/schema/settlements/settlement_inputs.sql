@@ -116,9 +116,14 @@ comment on function app.inputs_in_percent(jsonb) is 'The inputs of a settlement 
 grant execute on function app.inputs_in_percent(jsonb) to callboard_api, callboard_definer;
 
 create or replace function app.complete_adjustments(adjustments jsonb) returns jsonb
-language sql stable parallel safe
-return (select coalesce(jsonb_agg('{"percentage": null, "tax_percentage": null, "sold_by": null}'::jsonb || x.item order by x.n), '[]')
-  from jsonb_array_elements(adjustments) with ordinality as x (item, n));
+language plpgsql stable parallel safe
+set search_path = ''
+as $$
+begin
+  return (select coalesce(jsonb_agg('{"percentage": null, "tax_percentage": null, "sold_by": null}'::jsonb || x.item order by x.n), '[]')
+    from jsonb_array_elements(adjustments) with ordinality as x (item, n));
+end
+$$;
 comment on function app.complete_adjustments(jsonb) is 'Adjustments of a settlement with the fields that those recorded by earlier releases do not have.';
 grant execute on function app.complete_adjustments(jsonb) to callboard_api, callboard_definer;
 
