@@ -110,14 +110,15 @@ t.test('a sheet', async t => {
       await sql`set local session_replication_role = replica`
       await sql`
         update app.settlements set
-          inputs = inputs - 'bonuses' - 'adjustments' - 'acts' - 'enters_show' #- '{deal,act}' #- '{deal,is_cost_of_main}'
+          inputs = inputs - 'bonuses' - 'adjustments' - 'acts' - 'enters_show' - 'is_cancelled' #- '{deal,cancellation_minor}' #- '{deal,act}' #- '{deal,is_cost_of_main}'
             #- '{deal,withholding_percentage}' #- '{deal,withholding_threshold_minor}' #- '{deal,withholding_due_on}'
             #- '{deal,percentage}' #- '{deal,tax_percentage}' #- '{deal,promoter_profit_percentage}'
             #- '{ticket_tiers,0,excluded_minor}' #- '{deposits,0,due_on}'
             #- '{costs,0,percentage}' #- '{costs,0,cap_minor}' #- '{costs,0,budget_minor}' #- '{costs,0,is_internal}',
           result = result - array['lines', 'tickets_allotted', 'excluded_minor', 'per_head_costs_minor', 'percent_of_gross_costs_minor',
             'percent_of_net_receipts_costs_minor', 'adjustment_costs_minor', 'internal_costs_minor', 'budget_minor', 'over_budget_minor',
-            'bonuses_minor', 'withholding_minor', 'adjustments_minor', 'open_deposits_minor', 'walk_out_minor', 'acts_minor', 'books_minor']
+            'bonuses_minor', 'withholding_minor', 'adjustments_minor', 'open_deposits_minor', 'walk_out_minor', 'acts_minor', 'books_minor',
+            'merchandise_minor', 'hall_share_minor']
         where id = ${now.id}`
     })
     const read = await call<Recorded>(`GET /api/settlements/${now.id}`, { token })

@@ -28,6 +28,8 @@ interface Kind {
 }
 const tooMuch = Number.MAX_SAFE_INTEGER + 1
 
+const merchandise = { kind: 'merchandise', percentage: 20, sold_by: 'artist' }
+
 const kinds: Record<string, Kind> = {
   deals: {
     sqlName: 'deal',
@@ -47,6 +49,7 @@ const kinds: Record<string, Kind> = {
       withholding_due_on: null,
       act: null,
       is_cost_of_main: true,
+      cancellation_minor: null,
     },
     change: { guarantee_minor: 550_000 },
     sorts: ['created_at'],
@@ -87,6 +90,7 @@ const kinds: Record<string, Kind> = {
       ['deals_kind_known', { kind: 'guess' }],
       ['deals_currency_exists', { currency: 'eur' }],
       ['deals_withholding_threshold_range', { withholding_percentage: 10, withholding_threshold_minor: -1 }],
+      ['deals_cancellation_range', { cancellation_minor: -1 }],
       ['deals_guarantee_range', { guarantee_minor: -1 }],
       ['deals_guarantee_range', { guarantee_minor: '9007199254740992' }],
       ['deals_percentage_range', { kind: 'versus', percentage_bp: 10_001, base: 'net' }],
@@ -205,11 +209,14 @@ const kinds: Record<string, Kind> = {
     sqlName: 'deal_adjustment',
     table: 'deal_adjustments',
     whole: { name: 'Catering', kind: 'buyout', amount_minor: 60_000, stage: 'after_split' },
-    defaults: { deal_id: null },
+    defaults: { deal_id: null, percentage: null, tax_percentage: null, sold_by: null },
     change: { kind: 'deduction', stage: 'before_split' },
     sorts: ['created_at', 'name'],
     refusals: [
       ['422 deal_adjustments_name_length', { name: 'next line: \u0085' }],
+      ['422 deal_adjustments_percentage_by_kind', { percentage: 20 }],
+      ['422 deal_adjustments_valid_percentages', { ...merchandise, percentage: 1.2345678 }],
+      ['422 deal_adjustments_merchandise_after_split', { ...merchandise, stage: 'before_split' }],
       ['400 validation', { kind: 'guess' }],
       ['400 validation', { stage: 'never' }],
       ['400 validation', { amount_minor: -1 }],
@@ -219,6 +226,7 @@ const kinds: Record<string, Kind> = {
       ['deal_adjustments_kind_known', { kind: 'guess' }],
       ['deal_adjustments_stage_known', { stage: 'never' }],
       ['deal_adjustments_amount_range', { amount_minor: -1 }],
+      ['deal_adjustments_sold_by_known', { ...merchandise, sold_by: 'nobody' }],
     ],
   },
 }
