@@ -136,6 +136,15 @@ t.test('a cancelled show', async t => {
     t.equal(await contradictions(), 0)
   })
 
+  await t.test('is agreed about by an act without changing what was settled as played', async t => {
+    const show = await show500(versus)
+    const act = { kind: 'flat', currency: 'EUR', guarantee_minor: 50_000, act: 'Paper Lanterns' }
+    const support = await make(`shows/${show}/deals`, act)
+    t.equal((await finalize((await record(show)).body.id)).status, 200)
+    const body = { cancellation_minor: 1 }
+    t.equal((await call(`PATCH /api/deals/${support}`, { token, body })).status, 200)
+  })
+
   await t.test('is another than what was recorded before it was', async t => {
     const show = await show500({ ...versus, cancellation_minor: 0 })
     const { id } = (await record(show)).body
@@ -183,6 +192,33 @@ t.test('a cancelled show', async t => {
       'the list of one deal',
     )
     t.equal((await of(show)).length, 0)
+  })
+
+  await t.test('of which tickets were entered in the books asks what becomes of them', async t => {
+    const show = await show500({ ...versus, cancellation_minor: 0 }, 400_000, 'cancelled')
+    const categories = await call<{ items: { id: string; name: string }[] }>(
+      'GET /api/finance-categories?limit=100',
+      { token },
+    )
+    const category_id = categories.body.items.find(({ name }) => name === 'Ticket sales')?.id
+    await make('finance-records', {
+      kind: 'income',
+      category_id,
+      show_id: show,
+      booked_on: '2027-02-03',
+      amount_minor: 1_500_000,
+      currency: 'EUR',
+      status: 'actual',
+    })
+    const { body } = await finalize((await record(show)).body.id)
+    t.match(body, { status: 'final', not_booked_because: 'booked_by_hand' })
+    const path = `/api/settlements/${body.id}/book`
+    t.equal((await call(`POST ${path}?existing=void`, { token })).status, 200)
+    t.strictSame(await booked(show), ['expense cost 400000'])
+    const { items } = (
+      await call<{ items: { status: string }[] }>(`GET /api/finance-records?show_id=${show}`, { token })
+    ).body
+    t.strictSame(items.map(({ status }) => status).sort(), ['actual', 'void'])
   })
 
   await t.test('is settled by who may settle one that was played, and by nobody else', async t => {

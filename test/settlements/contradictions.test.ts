@@ -122,6 +122,11 @@ t.test('shows of every kind', async t => {
       [[first, 'status', 'played', 'settlement in force: 1']],
     ],
     [
+      'a cancelled show that was settled as played',
+      `update app.shows set status = 'cancelled' where id = '${first}'`,
+      [[first, 'cancelled', 'cancelled', 'played or settled']],
+    ],
+    [
       'books that lack a line',
       `update app.finance_records set status = 'void' where ${ofFirst} and settlement_line = 'balance'`,
       [[first, 'books', '860000', '460000']],

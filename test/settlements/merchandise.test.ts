@@ -90,6 +90,17 @@ t.test('merchandise', async t => {
     t.equal(part.failed, 0)
   })
 
+  await t.test('of the hall counts in the offer of a show with several acts', async t => {
+    // Each ticket leaves 30.00 - 2.00 - 0.80 = 27.20. Of 4,000.00 costs, 5,000.00 and 500.00 for the acts, 5,000.00 of
+    // merchandise pay a part: 4,500.00 / 27.20 = 165.4.
+    const show = await show500(flat)
+    await make(`shows/${show}/deals`, { ...flat, guarantee_minor: 50_000, act: 'Paper Lanterns' })
+    const sold = { ...records, amount_minor: 500_000, percentage: 100, tax_percentage: null }
+    await make(`shows/${show}/adjustments`, sold)
+    const { body } = await call(`GET /api/shows/${show}/offer`, { token })
+    t.match(body, { break_even_tickets: 166, is_break_even_known: true })
+  })
+
   await t.test('says what it needs', async t => {
     const show = await show500(flat)
     const refused = async (body: object) =>

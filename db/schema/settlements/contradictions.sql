@@ -54,6 +54,13 @@ begin atomic
     where e.organization_id = contradictions_of.organization and e.deleted_at is null group by e.show_id) d on d.show_id = s.id
   where s.status <> 'cancelled' and (s.status = 'settled') <> (x.n is not null and coalesce(d.unsettled, 0) = 0) and (x.n is not null or d.n is not null)
   union all
+  -- A settlement in force is of a show that was played, or that is cancelled, as it says itself.
+  select x.show_id, x.id, 'cancelled', s.status, case when c.is_cancelled then 'cancelled' else 'played or settled' end, null
+  from settlements x
+  join shows s on s.id = x.show_id
+  cross join lateral (select coalesce((x.inputs ->> 'is_cancelled')::boolean, false) as is_cancelled) c
+  where x.reopened_at is null and (c.is_cancelled and s.status <> 'cancelled' or not c.is_cancelled and s.status not in ('played', 'settled'))
+  union all
   -- Tickets and costs are entered once, and what another act is paid is what its own settlement says.
   select x.show_id, null, 'entered', 'tickets and costs: ' || count(*), 'once', null
   from settlements x where x.reopened_at is null and x.inputs -> 'enters_show' is distinct from 'false'
@@ -86,7 +93,7 @@ begin atomic
     and (r.amount_minor, r.currency) is distinct from (e.amount_minor, e.currency);
 end;
 comment on function app_private.contradictions_of(uuid) is
-  'What an organization''s shows and approved expenses say in one place and otherwise in another: tickets and those of the tiers, the fee and what the deals guarantee, the status and the settlements in force, whether tickets and costs are entered once, what another act is paid and what its settlement says, a final result and that of its inputs, the books and what the settlement enters, an expense and the record that approving it has entered.';
+  'What an organization''s shows and approved expenses say in one place and otherwise in another: tickets and those of the tiers, the fee and what the deals guarantee, the status and the settlements in force, whether these are of a cancelled show, whether tickets and costs are entered once, what another act is paid and what its settlement says, a final result and that of its inputs, the books and what the settlement enters, an expense and the record that approving it has entered.';
 alter function app_private.contradictions_of(uuid) owner to callboard_definer;
 
 create or replace function app.find_contradictions(behind jsonb default null) returns jsonb

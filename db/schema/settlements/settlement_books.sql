@@ -43,11 +43,15 @@ as $$
 begin
   return (select array_agg(r.id) from app.finance_records r
     join app.finance_categories c on c.organization_id = r.organization_id and c.id = r.category_id
-    join (select distinct l.kind, lower(l.category) as category from app.settlement_lines(s.inputs, s.result) l) l on l.kind = c.kind and l.category = lower(c.name)
+    join (
+      select l.kind, lower(l.category) as category from app.settlement_lines(s.inputs, s.result) l
+      union
+      -- Which a cancelled show has to give back.
+      select 'income', 'ticket sales' where s.inputs @> '{"is_cancelled": true, "enters_show": true}') l on l.kind = c.kind and l.category = lower(c.name)
     where r.organization_id = s.organization_id and r.show_id = s.show_id and r.status = 'actual' and r.deleted_at is null and r.settlement_id is null);
 end
 $$;
-comment on function app_private.booked_by_hand(app.settlements) is 'The actual records of the show, entered by somebody, in the categories of the settlement''s lines: perhaps the same money.';
+comment on function app_private.booked_by_hand(app.settlements) is 'The actual records of the show, entered by somebody, in the categories of the settlement''s lines: perhaps the same money. Of a cancelled show also ticket sales.';
 alter function app_private.booked_by_hand(app.settlements) owner to callboard_definer;
 
 create or replace function app_private.book_settlement(s app.settlements, rate numeric) returns void

@@ -43,14 +43,15 @@ begin
     percent_of_gross_costs_minor numeric, percent_of_net_receipts_costs_minor numeric, internal_costs_minor numeric, adjustment_costs_minor numeric, adjustments_minor numeric, bonuses_minor numeric);
   select x.*, fixed_costs_minor + per_ticket_costs_minor + per_head_costs_minor + percent_of_gross_costs_minor + percent_of_net_receipts_costs_minor as costs into high
   from jsonb_to_record(app.settlement_figures(app.inputs_at(main, last))) as x (fixed_costs_minor numeric, per_ticket_costs_minor numeric, per_head_costs_minor numeric,
-    percent_of_gross_costs_minor numeric, percent_of_net_receipts_costs_minor numeric, net_receipts_minor numeric, excluded_minor numeric);
+    percent_of_gross_costs_minor numeric, percent_of_net_receipts_costs_minor numeric, net_receipts_minor numeric, excluded_minor numeric, merchandise_minor numeric);
   -- With more receipts and lower costs an act is never due less; receipts, costs and bonuses are never less with more tickets.
   select coalesce(sum((c.figures ->> 'due_minor')::numeric + (c.figures ->> 'bonuses_minor')::numeric), 0) into acts_high
   from app.act_costs(app.inputs_costing(main, last, low.costs) || jsonb_build_object('acts', coalesce(main -> 'acts', '[]'))) c;
   due_low := app.settlement_figures(app.inputs_costing(main, first, high.costs + acts_high)) ->> 'due_minor';
   select -sum((app.settlement_figures(app.inputs_costing(s.item, first, high.costs)) ->> 'books_minor')::numeric) into paid_low
   from jsonb_array_elements(sheets) with ordinality as s (item, n) where s.n > 1;
-  return high.net_receipts_minor + high.excluded_minor - low.costs - low.internal_costs_minor - low.adjustment_costs_minor - low.adjustments_minor - low.bonuses_minor
+  -- Of merchandise what the hall has sold is the promoter's, which is never more than all of it.
+  return high.net_receipts_minor + high.excluded_minor + high.merchandise_minor - low.costs - low.internal_costs_minor - low.adjustment_costs_minor - low.adjustments_minor - low.bonuses_minor
     - due_low - paid_low;
 end
 $$;
