@@ -6,6 +6,7 @@ import { t } from '../support/tap.ts'
 import type { Scheduled } from '../../src/jobs/schedule.ts'
 import { startWorker } from '../../src/jobs/worker.ts'
 import { aShow, register, startServer, type TestServer, until } from '../support/helper.ts'
+import { sealParts } from '../support/sealing.ts'
 
 interface Found {
   ok: boolean
@@ -130,17 +131,7 @@ t.test(
     const add = (n: number, at: string) => db.admin`
     insert into app.event_log (organization_id, actor_kind, action, resource_type, occurred_at, id)
     select ${organization}, 'system', 'x', 'x', now() + ${at}::interval + n * interval '1 ms', gen_random_uuid() from generate_series(1, ${n}::integer) n`
-    const pass = async (lookBack: string) => {
-      const parts: number[] = []
-      let next: unknown = null
-      do {
-        const [{ part }]: [{ part: { sealed: number; next: unknown } }] = await db.as('callboard_worker')`
-        select app.seal_part(${lookBack}, ${next === null ? null : JSON.stringify(next)}::text::jsonb) as part`
-        parts.push(part.sealed)
-        next = part.next
-      } while (next !== null)
-      return parts
-    }
+    const pass = (lookBack: string) => sealParts(db.as('callboard_worker'), lookBack)
     const sum = (parts: number[]) => parts.reduce((all, n) => all + n, 0)
     await add(32_000, '-70 seconds')
     // Of the present, so that there is a beginning.

@@ -116,7 +116,8 @@ begin
   split_point := case base when 'net' then costs when 'net_after_promoter_profit' then costs + profit else 0 end;
   share_base := case when base = 'gross' then t.gross - t.excluded when base is null then 0 else greatest(receipts - split_point, 0) end;
   share := app.percent_of(share_base, percentage);
-  due := case when is_cancelled then (deal ->> 'cancellation_minor')::numeric else case kind when 'flat' then guarantee when 'door' then share when 'plus' then guarantee + share else greatest(guarantee, share) end end;
+  due := case when is_cancelled then (deal ->> 'cancellation_minor')::numeric when kind = 'flat' then guarantee when kind = 'door' then share
+    when kind = 'plus' then guarantee + share else greatest(guarantee, share) end;
 
   select coalesce(sum(app.bonus_amount(x.kind, x.amount_minor, x.threshold, t.sold, t.comps, t.allotted)), 0) into bonuses
   from jsonb_to_recordset(inputs -> 'bonuses') as x (kind text, amount_minor numeric, threshold numeric);

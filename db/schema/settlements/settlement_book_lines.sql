@@ -39,8 +39,8 @@ begin
         case x.kind when 'income' then 'Other income' else 'Other expenses' end, abs(x.amount), 0, null, false, format('%s: %s', initcap(a.kind), a.name)
       from jsonb_to_recordset(inputs -> 'adjustments')
           as a (id uuid, name text, kind text, amount_minor numeric, percentage numeric, tax_percentage numeric, sold_by text),
-        lateral (select app.adjustment_amount(a.kind, a.amount_minor, a.percentage, a.tax_percentage, a.sold_by) as amount) y,
-        lateral (select y.amount, case when y.amount < 0 then 'income' else 'expense' end as kind) x
+        lateral (select y.amount, case when y.amount < 0 then 'income' else 'expense' end as kind
+          from app.adjustment_amount(a.kind, a.amount_minor, a.percentage, a.tax_percentage, a.sold_by) as y (amount)) x
       union all
       -- What the hall has sold is its income; the rest of it, after its share, is the artist's.
       select 5, m.line || a.id, m.kind, m.category, m.otherwise, m.amount, m.tax, null, false, m.note || a.name

@@ -28,6 +28,19 @@ comment on function app.deal_of(uuid, uuid) is
   'A deal of a show: the one that is wanted, else the main deal, else the only one. PT404 for one that is not the show''s, PT409 settlement_needs_deal, settlement_of_which_deal.';
 grant execute on function app.deal_of(uuid, uuid) to callboard_api, callboard_definer;
 
+create or replace function app.bonus_input(b app.deal_bonuses) returns jsonb
+language sql stable parallel safe
+return jsonb_build_object('id', (b).id, 'kind', (b).kind, 'amount_minor', (b).amount_minor, 'threshold', (b).threshold);
+comment on function app.bonus_input(app.deal_bonuses) is 'A bonus as the inputs of a settlement have it.';
+grant execute on function app.bonus_input(app.deal_bonuses) to callboard_api, callboard_definer;
+
+create or replace function app.adjustment_input(a app.deal_adjustments) returns jsonb
+language sql stable parallel safe
+return jsonb_build_object('id', (a).id, 'name', (a).name, 'kind', (a).kind, 'amount_minor', (a).amount_minor, 'stage', (a).stage,
+  'percentage', trim_scale((a).percentage), 'tax_percentage', trim_scale((a).tax_percentage), 'sold_by', (a).sold_by);
+comment on function app.adjustment_input(app.deal_adjustments) is 'An adjustment as the inputs of a settlement have it.';
+grant execute on function app.adjustment_input(app.deal_adjustments) to callboard_api, callboard_definer;
+
 create or replace function app.inputs_of(deal app.deals, as_planned boolean default false) returns jsonb
 language plpgsql stable
 set search_path = ''
@@ -69,22 +82,20 @@ begin
       select coalesce(jsonb_agg(jsonb_build_object('id', p.id, 'due_on', p.due_on, 'paid_on', p.paid_on, 'amount_minor', p.amount_minor, 'note', p.note) order by p.id), '[]')
       from app.deposits p where p.organization_id = organization and p.show_id = show and p.deleted_at is null and (p.deal_id = d.id or enters and p.deal_id is null)),
     'bonuses', (
-      select coalesce(jsonb_agg(jsonb_build_object('id', b.id, 'kind', b.kind, 'amount_minor', b.amount_minor, 'threshold', b.threshold) order by b.id), '[]')
+      select coalesce(jsonb_agg(app.bonus_input(b) order by b.id), '[]')
       from app.deal_bonuses b where not is_cancelled and b.organization_id = organization and b.show_id = show and b.deleted_at is null and (b.deal_id = d.id or enters and b.deal_id is null)),
     'adjustments', (
-      select coalesce(jsonb_agg(jsonb_build_object('id', a.id, 'name', a.name, 'kind', a.kind, 'amount_minor', a.amount_minor, 'stage', a.stage,
-        'percentage', trim_scale(a.percentage), 'tax_percentage', trim_scale(a.tax_percentage), 'sold_by', a.sold_by) order by a.id), '[]')
+      select coalesce(jsonb_agg(app.adjustment_input(a) order by a.id), '[]')
       from app.deal_adjustments a where a.organization_id = organization and a.show_id = show and a.deleted_at is null and (a.deal_id = d.id or enters and a.deal_id is null)),
     -- What they are due, and nothing else of them: the rest may change after this settlement is final.
     'acts', (
       select coalesce(jsonb_agg(jsonb_build_object('id', e.id, 'act', e.act, 'kind', e.kind, 'guarantee_minor', e.guarantee_minor, 'base', e.base, 'guarantee_is_cost', e.guarantee_is_cost, 'cancellation_minor', case when is_cancelled then e.cancellation_minor end,
         'percentage', trim_scale(e.percentage), 'tax_percentage', trim_scale(e.tax_percentage), 'promoter_profit_percentage', trim_scale(e.promoter_profit_percentage),
         'bonuses', (
-          select coalesce(jsonb_agg(jsonb_build_object('id', b.id, 'kind', b.kind, 'amount_minor', b.amount_minor, 'threshold', b.threshold) order by b.id), '[]')
+          select coalesce(jsonb_agg(app.bonus_input(b) order by b.id), '[]')
           from app.deal_bonuses b where not is_cancelled and b.organization_id = organization and b.deal_id = e.id and b.deleted_at is null),
         'adjustments', (
-          select coalesce(jsonb_agg(jsonb_build_object('id', a.id, 'name', a.name, 'kind', a.kind, 'amount_minor', a.amount_minor, 'stage', a.stage,
-        'percentage', trim_scale(a.percentage), 'tax_percentage', trim_scale(a.tax_percentage), 'sold_by', a.sold_by) order by a.id), '[]')
+          select coalesce(jsonb_agg(app.adjustment_input(a) order by a.id), '[]')
           from app.deal_adjustments a where a.organization_id = organization and a.deal_id = e.id and a.deleted_at is null and a.stage = 'before_split')) order by e.id), '[]')
       from app.deals e where is_main and e.organization_id = organization and e.show_id = show and e.deleted_at is null and e.act is not null and e.is_cost_of_main))
   into inputs

@@ -117,8 +117,9 @@ begin
                 case when f.net_receipts_minor < f.split_point_minor then ', at least 0' end) end, f.share_base_minor, deal.base is not null),
           (4, 'share', 'Share of the artist', format('%s %% of %s', deal.percentage, app.money_text(f.share_base_minor, digits)), f.share_minor, deal.base is not null),
           (5, 'guarantee', 'Guarantee', 'as agreed', f.guarantee_minor, deal.kind <> 'door'),
-          (6, 'due', 'Due to the artist', case when is_cancelled then 'agreed for a cancelled show' else case deal.kind when 'flat' then 'the guarantee' when 'door' then 'the share' when 'plus' then 'the guarantee and the share'
-            else 'the larger of the guarantee and the share' end end, f.due_minor, true)) as x (n, key, name, formula, amount, applies)
+          (6, 'due', 'Due to the artist', case when is_cancelled then 'agreed for a cancelled show' when deal.kind = 'flat' then 'the guarantee' when deal.kind = 'door' then 'the share'
+            when deal.kind = 'plus' then 'the guarantee and the share'
+            else 'the larger of the guarantee and the share' end, f.due_minor, true)) as x (n, key, name, formula, amount, applies)
         where x.applies and (not is_cancelled or x.key = 'due')
 
       union all select 12, 0, 'payment', 'bonus ' || b.id, 'Bonus', case b.kind
