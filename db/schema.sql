@@ -103,6 +103,8 @@
 --!include settlements/settlement_commands.sql
 --!include settlements/settlement_sheets.sql
 --!include settlements/settlement_offers.sql
+--!include settlements/settlement_templates.sql
+--!include settlements/settlement_template_commands.sql
 --!include settlements/contradictions.sql
 -- Imports
 --!include imports/imports.sql

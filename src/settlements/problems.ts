@@ -49,6 +49,27 @@ export const problems: Problems = {
     title: 'The show has no deal',
     detail: 'Without a deal there is nothing to settle: enter one first.',
   },
+  settlement_template_name_taken: { status: 409, title: 'There is already a template of this name' },
+  settlement_template_unknown: {
+    status: 409,
+    title: 'There is no such template',
+    detail: 'It does not exist, or has been deleted.',
+  },
+  settlement_templates_name_length: {
+    status: 422,
+    title: 'The name is empty, too long or has control characters',
+  },
+  settlement_templates_note_length: { status: 422, title: 'The note is longer than 1,000 characters' },
+  settlement_templates_currency_exists: { status: 422, title: 'There is no such currency' },
+  settlement_templates_parts_count: { status: 422, title: 'A list of a template has more than 100 items' },
+  settlement_templates_parts_valid: {
+    status: 422,
+    title: 'A part of a template could not be entered in a show',
+  },
+  settlement_templates_fields_known: {
+    status: 422,
+    title: 'A part of a template has other fields than those of a show',
+  },
   settlement_of_which_deal: {
     status: 409,
     title: 'The show has several deals',

@@ -7,6 +7,7 @@ import { depositRoutes } from './deposits.ts'
 import { settlementRoutes } from './settlements.ts'
 import { sheetRoutes } from './sheets.ts'
 import { showCostRoutes } from './show-costs.ts'
+import { settlementTemplateRoutes } from './templates.ts'
 import { ticketTierRoutes } from './ticket-tiers.ts'
 
 export { problems } from './problems.ts'
@@ -25,4 +26,5 @@ export async function routes(app: App) {
   await app.register(adjustmentRoutes)
   await app.register(settlementRoutes)
   await app.register(sheetRoutes)
+  await app.register(settlementTemplateRoutes)
 }

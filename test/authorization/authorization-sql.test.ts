@@ -469,7 +469,11 @@ function linesOfResources({ app }: TestServer): Record<string, Cell[]> {
     const body = JSON.stringify(exampleOf(app, under.replace(':id', '{id}'))).replaceAll("'", "''")
     const cells: Cell[] = [
       [who(`list${title}s`), () => `select from ${table}`],
-      [who(`create${title}`), k => `select app.create_row('${name}', '${body}', '${parent}', '${k.show}')`],
+      [
+        who(`create${title}`),
+        k =>
+          `select app.create_row('${name}', '${body}'${parent === undefined ? '' : `, '${parent}', '${k.show}'`})`,
+      ],
       [
         who(`update${title}`),
         () => `select app.write_row('${name}', id, '${body}', true) from ${table} limit 1`,

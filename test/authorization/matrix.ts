@@ -182,6 +182,10 @@ const published: Arrange = async (world, actor) => {
   await world.server.call(`POST ${path}/publish`, { token: world.owner.token, body: { note: null } })
   return { path }
 }
+const aTemplate = () => ({ name: `Template ${serial++}`, currency: 'EUR' })
+const aTemplateOf: Arrange = async world => ({
+  path: await make(world, '/api/settlement-templates', aTemplate()),
+})
 const aBudgetLine = async (world: World) => ({
   category_id: await categoryOf(world, 'expense'),
   amount_minor: 300_000,
@@ -491,6 +495,36 @@ export const table: Record<string, Line> = {
   ...linesOf('deposits', 'Deposit'),
   ...linesOf('bonuses', 'DealBonus'),
   ...linesOf('adjustments', 'DealAdjustment'),
+  listSettlementTemplates: [[401, 200, 200, 200, 200, 200, 200, 200]],
+  createSettlementTemplate: [[401, 403, 201, 201, 201, 403, 201, 403], only(aTemplate)],
+  readSettlementTemplate: [readers, aTemplateOf],
+  replaceSettlementTemplate: [
+    [401, 403, 200, 200, 200, 403, 404, 403],
+    async world => ({ ...(await aTemplateOf(world, world.owner)), body: aTemplate() }),
+  ],
+  updateSettlementTemplate: [
+    [401, 403, 200, 200, 200, 403, 404, 403],
+    withBody(aTemplateOf, { note: 'Our own hall' }),
+  ],
+  deleteSettlementTemplate: [[401, 403, 403, 204, 204, 403, 404, 403], aTemplateOf],
+  restoreSettlementTemplate: [
+    [401, 403, 403, 200, 200, 403, 404, 403],
+    async world => ({ path: await deleted(world, '/api/settlement-templates', aTemplate()) }),
+  ],
+  makeSettlementTemplate: [
+    [401, 403, 201, 201, 201, 403, 404, 403],
+    async (world, actor) => ({
+      ...(await under(ofAShow('deals'), '/template')(world, actor)),
+      body: { name: `Template ${serial++}` },
+    }),
+  ],
+  copySettlementTemplate: [
+    [401, 403, 201, 201, 201, 403, 404, 403],
+    async (world, actor) => {
+      const { path = '' } = await aTemplateOf(world, actor)
+      return under(aPlayedShowOf, '/copy-template', { template_id: path.replace(/.*\//, '') })(world, actor)
+    },
+  ],
   ...linesOf('guests', 'Guest'),
   ...linesOf('guest-allotments', 'GuestAllotment'),
   readGuestList: [readers, under(aShowOf, '/guest-list')],

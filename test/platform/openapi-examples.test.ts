@@ -113,6 +113,7 @@ t.test('the OpenAPI document, taken literally,', async t => {
       createDeal: 'deals_one_per_show',
       draftSettlement: 'not_found',
       readOffer: 'not_found',
+      copySettlementTemplate: 'settlement_template_unknown',
       // The list was never closed, so its version is not the first.
       replaceGuestList: 'version_mismatch',
       // The show is on hold.
@@ -133,7 +134,10 @@ t.test('the OpenAPI document, taken literally,', async t => {
     const kinds = kindsOf(app)
     // Some of the others exist once per organization, or the examples of their commands need more.
     const isAlone = (kind: string) =>
-      ['venues', 'shows', 'roles', 'itineraries', 'finance-categories', 'finance-records'].includes(kind)
+      [
+        ...['venues', 'shows', 'roles', 'itineraries', 'finance-categories', 'finance-records'],
+        'settlement-templates',
+      ].includes(kind)
     const kindOf = (name: string) => /\/api\/([\w-]+)\/\{id\}/.exec(name)?.[1] ?? ''
     for (const { operation, name } of operations) {
       const ben = await register(server, 'Ben')
