@@ -118,6 +118,9 @@ t.test('row by row, the API, its CSV and BI say the same', async t => {
 
   // And what is in whole units is that, with the decimals of its currency.
   const lines = await ask('select * from fact_settlement_lines')
+  const actOf = new Map(settlements.map(row => [row['settlement_id'], row['act']]))
+  t.equal(new Set(lines.map(({ act }) => act)).size, 2, 'of the main act and of another one')
+  for (const line of lines) t.equal(line['act'], actOf.get(line['settlement_id'] ?? null))
   let n = 0
   for (const row of [
     ...shows,

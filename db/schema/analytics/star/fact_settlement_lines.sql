@@ -30,8 +30,9 @@ create or replace view analytics.fact_settlement_lines with (security_barrier = 
   select m.settlement_id, m.settlement_line, m.show_id, s.show_on, s.venue_id, s.artist, m.kind, m.category, coalesce(m.for_on, s.show_on) as for_on, m.is_paid,
     m.currency, m.amount_minor, round(m.amount_minor * power(10::numeric, -c.minor_digits), c.minor_digits) as amount,
     m.tax_minor, round(m.tax_minor * power(10::numeric, -c.minor_digits), c.minor_digits) as tax,
-    r.id as finance_record_id, r.category_id, r.booked_on, m.as_of
+    r.id as finance_record_id, r.category_id, r.booked_on, m.as_of, (x.inputs #>> '{deal,act}') collate app.people as act
   from analytics_private.fact_settlement_lines_now m
+  join app.settlements x on x.organization_id = m.organization_id and x.id = m.settlement_id
   join app.shows s on s.organization_id = m.organization_id and s.id = m.show_id and s.deleted_at is null
   left join app.currencies c on c.code = m.currency
   left join app.finance_records r on r.organization_id = m.organization_id and r.settlement_id = m.settlement_id and r.settlement_line = m.settlement_line
@@ -57,4 +58,5 @@ comment on column analytics.fact_settlement_lines.finance_record_id is 'Its reco
 comment on column analytics.fact_settlement_lines.category_id is 'The category of that record: dim_finance_categories.';
 comment on column analytics.fact_settlement_lines.booked_on is 'The day of booking: for_on, or later if the books of its month were closed.';
 comment on column analytics.fact_settlement_lines.as_of is 'The lines are complete up to this moment.';
+comment on column analytics.fact_settlement_lines.act is 'The act that the deal is with; null: the artist of the show.';
 select analytics_private.publish('fact_settlement_lines');
