@@ -78,6 +78,8 @@
 --!include finance/finance_records.sql
 --!include finance/finance_record_commands.sql
 --!include finance/budget_lines.sql
+--!include finance/per_diems.sql
+--!include finance/per_diem_approval.sql
 --!include finance/tour_money.sql
 --!include finance/expenses.sql
 --!include finance/expense_receipts.sql

@@ -185,6 +185,11 @@ async function seedTour(sql: postgres.TransactionSql, company: Company): Promise
     to_time_zone: second.time_zone,
     passenger_ids: [passenger],
   })
+  const [travel] = await sql<[{ id: string }]>`
+    select id from app.finance_categories where name = 'Travel' and kind = 'expense'`
+  const days = { itinerary_id, category_id: travel.id, starts_on: first.show_on, ends_on: last.show_on }
+  await create('per_diems', { ...days, person: member.name, party_member_id: passenger, daily_minor: 4500 })
+  await create('per_diems', { ...days, person: artist, daily_minor: 18_000, note: 'Four people, 45 each.' })
   await sql`select app.publish_itinerary(${itinerary_id}, 'First version')`
 }
 

@@ -49,7 +49,12 @@ export const financeCategoryRoutes = resource({
   delete: {
     summary: 'Delete a category that no record uses',
     description: 'It can be restored.',
-    problems: ['finance_records_category_exists', 'budget_lines_category_exists', 'expenses_category_exists'],
+    problems: [
+      'finance_records_category_exists',
+      'budget_lines_category_exists',
+      'expenses_category_exists',
+      'per_diems_category_exists',
+    ],
   },
   restore: {
     summary: 'Restore a deleted category',

@@ -11,6 +11,11 @@ export const problems: Problems = {
     title: 'The finance record is that of an expense',
     detail: 'An approved expense has entered this record: correct it with a record of its own.',
   },
+  finance_record_of_per_diem: {
+    status: 409,
+    title: 'The finance record is that of a per diem',
+    detail: 'An approved per diem has entered this record: correct it with a record of its own.',
+  },
   expense_receipt_held: {
     status: 409,
     title: 'The receipt must be kept',
@@ -43,6 +48,47 @@ export const problems: Problems = {
   },
   budget_lines_base_amount_range: { status: 422, title: 'The amount is too large in the base currency' },
   budget_lines_note_length: { status: 422, title: 'The note is too long' },
+  per_diem_not_planned: {
+    status: 409,
+    title: 'The per diem cannot be changed',
+    detail: 'It is approved and in the books, and what is approved stays.',
+  },
+  per_diem_days_taken: {
+    status: 409,
+    title: 'The person has another per diem of this tour on one of the days',
+  },
+  per_diem_is_own: {
+    status: 403,
+    title: 'The per diem is one that you have entered or changed',
+    detail: 'Somebody else who holds finance.write approves it; you do only while nobody else holds it.',
+  },
+  per_diems_itinerary_exists: { status: 409, title: 'The itinerary of a per diem must exist' },
+  per_diems_party_member_exists: {
+    status: 409,
+    title: 'The person must be in the party of the itinerary',
+  },
+  per_diems_category_exists: { status: 409, title: 'The category of a per diem must exist' },
+  per_diems_person_length: {
+    status: 422,
+    title: 'The name is empty, too long or has control characters',
+  },
+  per_diems_starts_on_range: { status: 422, title: 'The date is not between 1900 and 2199' },
+  per_diems_ends_on_range: { status: 422, title: 'The date is not between 1900 and 2199' },
+  per_diems_days_range: { status: 422, title: 'It ends before it starts, or has more than 366 days' },
+  per_diems_daily_range: { status: 422, title: 'The amount for a day is not positive or too large' },
+  per_diems_amount_range: { status: 422, title: 'The amount of all days is too large' },
+  per_diems_currency_exists: { status: 422, title: 'Unknown currency' },
+  per_diems_exchange_rate_needed: {
+    status: 422,
+    title: 'An amount in another currency needs an exchange rate',
+  },
+  per_diems_exchange_rate_range: { status: 422, title: 'The exchange rate is not positive or too large' },
+  per_diems_exchange_rate_of_base: {
+    status: 422,
+    title: 'The exchange rate of a currency to itself must be 1',
+  },
+  per_diems_base_amount_range: { status: 422, title: 'The amount is too large in the base currency' },
+  per_diems_note_length: { status: 422, title: 'The note is too long' },
   expense_not_open: {
     status: 409,
     title: 'The expense cannot be changed',

@@ -8,6 +8,7 @@ const changed = [
   'finance_record_status_transition',
   'finance_record_of_settlement',
   'finance_record_of_expense',
+  'finance_record_of_per_diem',
 ]
 
 /** Income and expenses, planned and actual. */
@@ -51,7 +52,12 @@ export const financeRecordRoutes = resource({
   delete: {
     summary: 'Delete a finance record',
     description: 'Only in an open month; it can be restored. To keep it visible, make it void instead.',
-    problems: ['period_closed', 'finance_record_of_settlement', 'finance_record_of_expense'],
+    problems: [
+      'period_closed',
+      'finance_record_of_settlement',
+      'finance_record_of_expense',
+      'finance_record_of_per_diem',
+    ],
   },
   restore: {
     summary: 'Restore a deleted finance record',
@@ -63,6 +69,7 @@ export const financeRecordRoutes = resource({
       'finance_record_external_ref_taken',
       'finance_record_of_settlement',
       'finance_record_of_expense',
+      'finance_record_of_per_diem',
     ],
   },
 })

@@ -6,7 +6,7 @@ import type { Answer } from '../tenant/answer.ts'
 
 const sums = {
   budget_minor: Sum('The budget lines', 300_000),
-  expected_minor: Sum('What is planned or committed', 120_000),
+  expected_minor: Sum('What is planned or committed, and planned per diems', 120_000),
   actual_minor: Sum('What is actual', 150_000),
   difference_minor: Sum('What is expected and actual less the budget', -30_000),
 }
@@ -41,7 +41,7 @@ export async function tourMoneyRoutes(app: App) {
         operationId: 'readTourMoney',
         summary: 'Compare the budget of a tour with its books',
         description:
-          'By category. A record counts if it names this itinerary, or none and a show that is on a day of it, or of which something happens on one; each counts once. Void ones do not count. If a show is on two tours, its records count for both unless they name one.',
+          'By category. A record counts if it names this itinerary, or none and a show that is on a day of it, or of which something happens on one; each counts once. Void ones do not count. A planned per diem of the tour is expected; an approved one counts with its record. If a show is on two tours, its records count for both unless they name one.',
         'x-permission': 'finance.read',
         params: IdParams,
         response: { 200: answer('The money of the tour', TourMoney) },

@@ -251,6 +251,16 @@ const special: Record<string, Cell[]> = {
     [managers, () => `update app.budget_lines set amount_minor = 2`],
     [admins, () => `select app.delete_row('budget_lines', id) from app.budget_lines`],
   ],
+  'app.per_diems': [
+    read('app.per_diems'),
+    [
+      managers,
+      k => `insert into app.per_diems (itinerary_id, person, category_id, starts_on, ends_on, daily_minor)
+        select '${k.tour.itineraries}', 'New', c.id, '2027-05-01', '2027-05-02', 1 from app.finance_categories c where c.kind = 'expense' limit 1`,
+    ],
+    [managers, () => `update app.per_diems set daily_minor = 2`],
+    [admins, () => `select app.delete_row('per_diems', id) from app.per_diems`],
+  ],
   // Those of the owner, which others see because they see the books. Commands change one's own: see the matrix.
   'app.expenses': [
     read('app.expenses'),

@@ -213,6 +213,23 @@ const anExpenseOf =
       await server.call(step.replace(' ', ` ${path}`) as `${string} ${string}`, { token })
     return { path }
   }
+const aPerDiem = async (world: World) => ({
+  person: 'Dov Levi',
+  category_id: await categoryOf(world, 'expense'),
+  starts_on: '2027-03-14',
+  ends_on: '2027-03-16',
+  daily_minor: 4500,
+})
+/** One of a tour that everybody sees, entered by somebody else, so that the caller may approve it. */
+const aPerDiemOf: Arrange = async (world, actor) => {
+  const { path = '' } = await published(world, actor)
+  const { owner, manager } = world
+  const { body } = await world.server.call<{ id: string }>(`POST ${path}/per-diems`, {
+    token: actor.id === owner.id ? manager.token : owner.token,
+    body: await aPerDiem(world),
+  })
+  return { path: `/api/per-diems/${body.id}` }
+}
 const aReceipt = { body: '%PDF-1.7', headers: { 'content-type': 'application/pdf' } }
 const anExpense = async (world: World) => ({
   category_id: await categoryOf(world, 'expense'),
@@ -615,6 +632,26 @@ export const table: Record<string, Line> = {
       return { path: `${path}/restore` }
     },
   ],
+  listPerDiems: [readers, under(published, '/per-diems')],
+  createPerDiem: [
+    [401, 403, 201, 201, 201, 403, 404, 403],
+    async (world, actor) => ({
+      path: `${(await published(world, actor)).path ?? ''}/per-diems`,
+      body: await aPerDiem(world),
+    }),
+  ],
+  readPerDiem: [readers, aPerDiemOf],
+  updatePerDiem: [[401, 403, 200, 200, 200, 403, 404, 403], withBody(aPerDiemOf, { daily_minor: 5000 })],
+  deletePerDiem: [[401, 403, 403, 204, 204, 403, 404, 403], aPerDiemOf],
+  restorePerDiem: [
+    [401, 403, 403, 200, 200, 403, 404, 403],
+    async (world, actor) => {
+      const { path = '' } = await aPerDiemOf(world, actor)
+      await world.server.call(`DELETE ${path}`, { token: world.owner.token })
+      return { path: `${path}/restore` }
+    },
+  ],
+  approvePerDiem: [[401, 403, 200, 200, 200, 403, 404, 403], under(aPerDiemOf, '/approve', {})],
   listExpenseCategories: [[401, 200, 200, 200, 200, 200, 200, 200]],
   // One's own; a superadmin is no member, and has none. All these see those of others, because they see the books.
   listExpenses: [[401, 200, 200, 200, 200, 200, 200, 200]],

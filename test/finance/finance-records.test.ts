@@ -152,7 +152,7 @@ t.test('money', async t => {
     })
     t.equal(outcome(inDollars), '409 organization_has_books')
     t.match(inDollars.body, {
-      detail: 'The books are kept in EUR: finance records or budgets have been entered.',
+      detail: 'The books are kept in EUR: finance records, budgets or per diems have been entered.',
     })
     await server.db.admin.begin(async sql => {
       // As releases up to 0.2.0 did.

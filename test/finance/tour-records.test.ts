@@ -85,6 +85,9 @@ t.test('a tour that is deleted', async t => {
   await t.test('takes planned records with it, and brings them back', async t => {
     t.equal((await call(`DELETE /api/itineraries/${tour}`, { token })).status, 204)
     t.strictSame(await present(), ['actual', 'void'])
+    const alone = await call(`POST /api/finance-records/${records.get('planned') ?? ''}/restore`, { token })
+    t.equal(outcome(alone), '409 parent_deleted', 'which does not bring back the tour')
+    t.equal((await call(`GET /api/itineraries/${tour}`, { token })).status, 404)
     const note = await call(`PATCH /api/finance-records/${records.get('actual') ?? ''}`, {
       token,
       body: { note: 'paid' },

@@ -122,6 +122,9 @@ t.test('the OpenAPI document, taken literally,', async t => {
       reopenSettlement: 'show_not_settled',
       // The category of the example is one of income.
       createExpense: 'expenses_category_exists',
+      // Nor is its person in the party.
+      createPerDiem: 'per_diems_party_member_exists',
+      updatePerDiem: 'per_diems_party_member_exists',
       ...Object.fromEntries(
         [
           ...['readExpense', 'updateExpense', 'deleteExpense', 'submitExpense', 'approveExpense'],

@@ -65,6 +65,10 @@ const outOfReach: Record<string, string> = {
   expenses_rejected_with_reason: 'the database sets it',
   expenses_finance_record_exists: 'approving enters it',
   expense_receipts_expense_exists: 'the expense is locked',
+  per_diems_status_known: 'the database sets it',
+  per_diems_approved_with_time: 'the database sets it',
+  per_diems_finance_record_exists: 'approving enters it',
+  per_diems_itinerary_needed: 'the path has it',
 }
 
 /** All matches of a pattern with a status and a name, as "404 not_found". */

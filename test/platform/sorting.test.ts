@@ -43,6 +43,8 @@ const exceptions = [
   'app_private.resources.remade',
   'app_private.deletion_edges.name',
   'app_private.deletion_edges.condition',
+  'app_private.deletion_references.name',
+  'app_private.deletion_references.condition',
   'app_private.deletion_tables.organization_column',
   ...['subject', 'digest', 'class'].map(name => `app_private.noted_drift.${name}`),
 ]

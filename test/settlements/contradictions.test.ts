@@ -199,6 +199,41 @@ t.test('shows of every kind', async t => {
     t.strictSame(await contradictions(db), [], 'its category is corrected in the books')
   })
 
+  await t.test('are found with an approved per diem that is not in the books as it says', async t => {
+    const { body } = await call<{ items: { id: string }[] }>('GET /api/expense-categories', { token })
+    const tour = await make('itineraries', {
+      name: 'Tour',
+      artist: 'Band',
+      starts_on: '2027-03-14',
+      ends_on: '2027-03-16',
+    })
+    const perDiem = await make(`itineraries/${tour}/per-diems`, {
+      person: 'Dov Levi',
+      category_id: body.items[0]?.id,
+      starts_on: '2027-03-14',
+      ends_on: '2027-03-16',
+      daily_minor: 4500,
+      currency: 'USD',
+      exchange_rate: 1,
+    })
+    const approved = await call(`POST /api/per-diems/${perDiem}/approve`, { token, body: {} })
+    t.equal(approved.status, 200)
+    const record = String(approved.body['finance_record_id'])
+    const ofRecord = `where id = '${record}'`
+    const of = async (statement: string) =>
+      (await after(statement)).filter(([, what]) => what === 'per_diem').map(([, , ...rest]) => rest)
+    for (const [statement, said, otherwise] of [
+      [`update app.finance_records set amount_minor = 9 ${ofRecord}`, '13500 USD', '9 USD'],
+      [`update app.finance_records set currency = 'EUR' ${ofRecord}`, '13500 USD', '13500 EUR'],
+      [`update app.finance_records set status = 'void' ${ofRecord}`, '13500 USD', ''],
+      [`update app.finance_records set deleted_at = now() ${ofRecord}`, '13500 USD', ''],
+      [`update app.per_diems set finance_record_id = null where id = '${perDiem}'`, '13500 USD', ''],
+      [`update app.per_diems set ends_on = starts_on where id = '${perDiem}'`, '4500 USD', '13500 USD'],
+    ] as const)
+      t.strictSame(await of(statement), [[said, otherwise]], statement)
+    t.strictSame(await contradictions(db), [])
+  })
+
   await t.test('are found with another result', async t => {
     const found = await after(
       `update app.settlements set result = result || '{"due_minor": 1}' where ${ofFirst} and status = 'final'`,

@@ -74,10 +74,9 @@ export async function make(
       // An optional one would only be one more thing to create.
       if (of !== undefined && schema.required?.includes(name))
         // The category of the example is one of income.
-        body[name] =
-          kind === 'expenses'
-            ? await make(server, person, of, { mark, values: { [of]: { kind: 'expense' } } })
-            : await idOf(of)
+        body[name] = ['expenses', 'per-diems'].includes(kind)
+          ? await make(server, person, of, { mark, values: { [of]: { kind: 'expense' } } })
+          : await idOf(of)
     } else body[name] = distinct(field, value, mark)
   }
   Object.assign(body, values[kind])

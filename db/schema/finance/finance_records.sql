@@ -102,10 +102,11 @@ begin
   elsif exists (select from app.finance_records r where r.organization_id = app.current_org() and r.id = require_not_of_settlement.id and r.expense_id is not null) then
     perform app.refuse(409, 'finance_record_of_expense');
   end if;
+  perform app_private.require_not_of_per_diem(id);
 end
 $$;
 comment on function app_private.require_not_of_settlement(regclass, uuid) is
-  'The guard of finance records: PT409 finance_record_of_settlement and finance_record_of_expense for those that a settlement has entered, or the approval of an expense.';
+  'The guard of finance records: PT409 finance_record_of_settlement, finance_record_of_expense and finance_record_of_per_diem for those that a settlement has entered, or the approval of an expense or of a per diem.';
 alter function app_private.require_not_of_settlement(regclass, uuid) owner to callboard_definer;
 
 -- The definer's functions insert imported records.
@@ -350,13 +351,14 @@ set search_path = ''
 as $$
 begin
   if exists (select from app.finance_records r where r.organization_id = new.id)
-    or exists (select from app.budget_lines b where b.organization_id = new.id) then
-    perform app.refuse(409, 'organization_has_books', format('The books are kept in %s: finance records or budgets have been entered.', old.currency));
+    or exists (select from app.budget_lines b where b.organization_id = new.id)
+    or exists (select from app.per_diems p where p.organization_id = new.id) then
+    perform app.refuse(409, 'organization_has_books', format('The books are kept in %s: finance records, budgets or per diems have been entered.', old.currency));
   end if;
   return new;
 end
 $$;
-comment on function app_private.tg_organizations__400_books() is 'PT409 organization_has_books for another currency of an organization that has finance records or budgets, also deleted ones.';
+comment on function app_private.tg_organizations__400_books() is 'PT409 organization_has_books for another currency of an organization that has finance records, budgets or per diems, also deleted ones.';
 alter function app_private.tg_organizations__400_books() owner to callboard_definer;
 create or replace trigger _400_books before update on app.organizations
   for each row when (new.currency is distinct from old.currency) execute function app_private.tg_organizations__400_books();

@@ -55,6 +55,10 @@ begin
       union all
       select r.category_id, 0, case when not r.is_actual then r.base_amount_minor else 0 end, case when r.is_actual then r.base_amount_minor else 0 end
       from records r where r.base_currency = books
+      union all
+      -- Approved ones are among the records.
+      select p.category_id, 0, p.base_amount_minor, 0 from app.per_diems p
+      where p.organization_id = organization and p.itinerary_id = itinerary and p.status = 'planned' and p.deleted_at is null
     ),
     by_category as (
       select c.id, c.name, c.kind, sum(l.budget) as budget, sum(l.expected) as expected, sum(l.actual) as actual
@@ -78,7 +82,7 @@ begin
 end
 $$;
 comment on function app.tour_money(uuid) is
-  'The budget, the planned and committed, and the actual money of a tour, by category and in total, in the currency of the books. PT403 without finance.read.';
+  'The budget, the planned and committed, with planned per diems, and the actual money of a tour, by category and in total, in the currency of the books. PT403 without finance.read.';
 alter function app.tour_money(uuid) owner to callboard_definer;
 grant execute on function app.tour_money(uuid) to callboard_api;
 

@@ -11,17 +11,24 @@
 -- Both work on every table that has `deletion_id`, found in the catalogue: a new table takes
 -- part by having the three columns and calling app_private.tenant_table.
 
-create or replace view app_private.deletion_edges as
-  select c.confrelid::regclass as parent, c.conrelid::regclass as child, c.conname as name, c.confdeltype = 'c' as cascades,
+create or replace view app_private.deletion_references as
+  select c.confrelid::regclass as parent, c.conrelid::regclass as child, c.conname as name, c.confdeltype as on_delete,
     (select string_agg(format('c.%I = p.%I', a.attname, b.attname), ' and ')
      from unnest(c.conkey, c.confkey) as k (child_column, parent_column)
      join pg_catalog.pg_attribute a on a.attrelid = c.conrelid and a.attnum = k.child_column
      join pg_catalog.pg_attribute b on b.attrelid = c.confrelid and b.attnum = k.parent_column) as condition
   from pg_catalog.pg_constraint c
-  -- A row whose reference is set to null can exist without its parent: it neither follows a deletion nor prevents one.
-  where c.contype = 'f' and c.confdeltype <> 'n'
+  where c.contype = 'f'
     and exists (select from pg_catalog.pg_attribute a where a.attrelid = c.conrelid and a.attname = 'deletion_id' and not a.attisdropped)
     and exists (select from pg_catalog.pg_attribute a where a.attrelid = c.confrelid and a.attname = 'deletion_id' and not a.attisdropped);
+comment on view app_private.deletion_references is 'Foreign keys between tables with soft delete.';
+grant select on app_private.deletion_references to callboard_definer;
+
+create or replace view app_private.deletion_edges as
+  select r.parent, r.child, r.name, r.on_delete = 'c' as cascades, r.condition
+  from app_private.deletion_references r
+  -- A row whose reference is set to null can exist without its parent: it neither follows a deletion nor prevents one.
+  where r.on_delete <> 'n';
 comment on view app_private.deletion_edges is 'Foreign keys between tables with soft delete: those that a deletion follows, and those that prevent it.';
 grant select on app_private.deletion_edges to callboard_definer;
 
@@ -139,9 +146,11 @@ begin
   -- A row cannot be restored while its parent is deleted, and restoring the parent needs its own
   -- permission. Locking the parent makes a concurrent deletion of it wait and then see this row; with the lock that
   -- triggers take who change the parent, because several that share a weaker one would wait for each other.
-  for edge in select * from app_private.deletion_edges e where e.child = target loop
-    execute format('select p.deleted_at is not null from %s c, %s p where %s and c.organization_id = app.current_org() and c.id = $1 for no key update of p',
-      target, edge.parent, edge.condition) into parent_deleted using id;
+  -- A row that can exist without its parent is restored without it, unless a trigger has deleted it with that.
+  for edge in select * from app_private.deletion_references e where e.child = target loop
+    execute format('select p.%s from %s c, %s p where %s and c.organization_id = app.current_org() and c.id = $1%s',
+      case when edge.on_delete = 'n' then 'deletion_id is not distinct from c.deletion_id' else 'deleted_at is not null' end,
+      target, edge.parent, edge.condition, case when edge.on_delete <> 'n' then ' for no key update of p' end) into parent_deleted using id;
     if parent_deleted then
       perform app.refuse(409, 'parent_deleted', 'What it belongs to is deleted: restore that first.');
     end if;

@@ -1,4 +1,4 @@
--- What is said in two places about a show, or an expense, must be the same in both. Triggers and commands keep it so; this looks
+-- What is said in two places about a show, an expense or a per diem must be the same in both. Triggers and commands keep it so; this looks
 -- whether they did, also after rows were changed without them.
 
 create or replace function app_private.unmatched_of(organization uuid) returns table (show_id uuid, what text, said text, otherwise text)
@@ -26,7 +26,7 @@ comment on function app_private.unmatched_of(uuid) is
 alter function app_private.unmatched_of(uuid) owner to callboard_definer;
 
 create or replace function app_private.contradictions_of(organization uuid)
-returns table (show_id uuid, settlement_id uuid, what text, said text, otherwise text, expense_id uuid)
+returns table (show_id uuid, settlement_id uuid, what text, said text, otherwise text, expense_id uuid, per_diem_id uuid)
 language sql stable
 set search_path = ''
 begin atomic
@@ -40,12 +40,12 @@ begin atomic
     where r.organization_id = contradictions_of.organization and r.settlement_id is not null and r.status <> 'void' and r.deleted_at is null
     group by r.settlement_id
   )
-  select u.show_id, null::uuid, u.what, u.said, u.otherwise, null::uuid from app_private.unmatched_of(contradictions_of.organization) u
+  select u.show_id, null::uuid, u.what, u.said, u.otherwise, null::uuid, null::uuid from app_private.unmatched_of(contradictions_of.organization) u
   -- A row that an earlier release did not make for a show without a fee says nothing else.
   where u.said <> u.otherwise
   union all
   -- Settled is a show of which every deal has a settlement in force; one that is cancelled stays so.
-  select s.id, x.id, 'status', s.status, concat('settlement in force: ', coalesce(x.n, 0), case when d.n > 1 then ' of ' || d.n end), null
+  select s.id, x.id, 'status', s.status, concat('settlement in force: ', coalesce(x.n, 0), case when d.n > 1 then ' of ' || d.n end), null, null
   from shows s
   left join (select y.show_id, count(*) as n, (array_agg(y.id order by y.id))[1] as id from settlements y where y.reopened_at is null group by y.show_id) x on x.show_id = s.id
   left join (select e.show_id, count(*) as n, count(*) filter (where y.id is null) as unsettled
@@ -55,18 +55,18 @@ begin atomic
   where s.status <> 'cancelled' and (s.status = 'settled') <> (x.n is not null and coalesce(d.unsettled, 0) = 0) and (x.n is not null or d.n is not null)
   union all
   -- A settlement in force is of a show that was played, or that is cancelled, as it says itself.
-  select x.show_id, x.id, 'cancelled', s.status, case when c.is_cancelled then 'cancelled' else 'played or settled' end, null
+  select x.show_id, x.id, 'cancelled', s.status, case when c.is_cancelled then 'cancelled' else 'played or settled' end, null, null
   from settlements x
   join shows s on s.id = x.show_id
   cross join lateral (select coalesce((x.inputs ->> 'is_cancelled')::boolean, false) as is_cancelled) c
   where x.reopened_at is null and (c.is_cancelled and s.status <> 'cancelled' or not c.is_cancelled and s.status not in ('played', 'settled'))
   union all
   -- Tickets and costs are entered once, and what another act is paid is what its own settlement says.
-  select x.show_id, null, 'entered', 'tickets and costs: ' || count(*), 'once', null
+  select x.show_id, null, 'entered', 'tickets and costs: ' || count(*), 'once', null, null
   from settlements x where x.reopened_at is null and x.inputs -> 'enters_show' is distinct from 'false'
   group by x.show_id having count(*) > 1
   union all
-  select x.show_id, x.id, 'act', concat_ws(' ', c.act, c.paid), concat_ws(' ', c.act, p.paid), null
+  select x.show_id, x.id, 'act', concat_ws(' ', c.act, c.paid), concat_ws(' ', c.act, p.paid), null, null
   from settlements x
   cross join lateral (select a.act_id, a.act, (a.figures ->> 'due_minor')::numeric + (a.figures ->> 'bonuses_minor')::numeric as paid from app.act_costs(x.inputs) a) c
   join settlements y on y.show_id = x.show_id and y.reopened_at is null and y.deal_id = c.act_id::uuid
@@ -74,26 +74,33 @@ begin atomic
   where x.reopened_at is null and c.paid <> p.paid
   union all
   -- Without the lines of its sheet, whose words may change with a release.
-  select x.show_id, x.id, 'result', (x.result - 'lines')::text, app.settlement_figures(x.inputs)::text, null from settlements x
+  select x.show_id, x.id, 'result', (x.result - 'lines')::text, app.settlement_figures(x.inputs)::text, null, null from settlements x
   where not app.settlement_figures(x.inputs) @> (x.result - 'lines')
   union all
   -- Income less expenses is what the settlement says; what was recorded before has one deal, and is what the promoter is left with.
-  select x.show_id, x.id, 'books', coalesce(b.amount, 0)::text, e.amount::text, null
+  select x.show_id, x.id, 'books', coalesce(b.amount, 0)::text, e.amount::text, null, null
   from settlements x
   left join booked b on b.settlement_id = x.id
   cross join lateral (select case when x.reopened_at is null and x.booked_at is not null then coalesce(x.result ->> 'books_minor', x.result ->> 'promoter_minor')::numeric else 0 end as amount) e
   where coalesce(b.amount, 0) <> e.amount
   union all
   -- Its category may be another: whoever keeps the books may correct that of the record.
-  select null, null, 'expense', concat(e.amount_minor, ' ', e.currency), coalesce(r.amount_minor || ' ' || r.currency, ''), e.id
+  select null, null, 'expense', concat(e.amount_minor, ' ', e.currency), coalesce(r.amount_minor || ' ' || r.currency, ''), e.id, null
   from app.expenses e
   left join app.finance_records r on r.organization_id = e.organization_id and r.id = e.finance_record_id and r.expense_id = e.id
     and r.kind = 'expense' and r.status = 'actual' and r.deleted_at is null
   where e.organization_id = contradictions_of.organization and e.status = 'approved' and e.deleted_at is null
-    and (r.amount_minor, r.currency) is distinct from (e.amount_minor, e.currency);
+    and (r.amount_minor, r.currency) is distinct from (e.amount_minor, e.currency)
+  union all
+  select null, null, 'per_diem', concat(p.amount_minor, ' ', p.currency), coalesce(r.amount_minor || ' ' || r.currency, ''), null, p.id
+  from app.per_diems p
+  left join app.finance_records r on r.organization_id = p.organization_id and r.id = p.finance_record_id
+    and r.kind = 'expense' and r.status = 'actual' and r.deleted_at is null
+  where p.organization_id = contradictions_of.organization and p.status = 'approved' and p.deleted_at is null
+    and (r.amount_minor, r.currency) is distinct from (p.amount_minor, p.currency);
 end;
 comment on function app_private.contradictions_of(uuid) is
-  'What an organization''s shows and approved expenses say in one place and otherwise in another: tickets and those of the tiers, the fee and what the deals guarantee, the status and the settlements in force, whether these are of a cancelled show, whether tickets and costs are entered once, what another act is paid and what its settlement says, a final result and that of its inputs, the books and what the settlement enters, an expense and the record that approving it has entered.';
+  'What an organization''s shows, approved expenses and approved per diems say in one place and otherwise in another: tickets and those of the tiers, the fee and what the deals guarantee, the status and the settlements in force, whether these are of a cancelled show, whether tickets and costs are entered once, what another act is paid and what its settlement says, a final result and that of its inputs, the books and what the settlement enters, an expense or a per diem and the record that approving it has entered.';
 alter function app_private.contradictions_of(uuid) owner to callboard_definer;
 
 create or replace function app.find_contradictions(behind jsonb default null) returns jsonb
@@ -123,6 +130,6 @@ begin
 end
 $$;
 comment on function app.find_contradictions(jsonb) is
-  'What the shows and expenses of some organizations say in two places, and not the same: at most 100 of each, as app_private.contradictions_of has them. Returns how many as `failed`. To continue, call it again with next, until that is null. Runs every night.';
+  'What the shows, expenses and per diems of some organizations say in two places, and not the same: at most 100 of each, as app_private.contradictions_of has them. Returns how many as `failed`. To continue, call it again with next, until that is null. Runs every night.';
 alter function app.find_contradictions(jsonb) owner to callboard_definer;
 grant execute on function app.find_contradictions(jsonb) to callboard_worker;
