@@ -5,6 +5,15 @@ import { nodesOf, type Plan, type PlanNode, wiretap } from './plans/wiretap.ts'
 
 const day = '2026-06-01'
 
+/** Either of the two that begin with the show. */
+const deals = 'deals_(organization_id_show_id_idx|one_per_act)'
+const partsOfShow = [
+  deals,
+  ...['ticket_tiers', 'show_costs', 'deposits', 'deal_bonuses', 'deal_adjustments'].map(
+    table => `${table}_organization_id_show_id_idx`,
+  ),
+]
+
 /**
  * The most frequent requests: the request, the indexes that its plans must use, and how many rows of large
  * tables they may read in total, by default 200: a page, and what is joined to it. The organization has 10,000 shows
@@ -46,10 +55,30 @@ const hot: [request: `${string} ${string}`, indexes: string[], most?: number, bo
   // With all days of all itineraries: only the days have dates.
   [`GET /api/calendar?from=${day}&to=2026-06-30`, ['shows_organization_id_show_on_idx'], 5000],
   ['GET /api/itineraries', ['itineraries_.*']],
+  // What a show is settled from: its own parts, however many there are.
+  ['GET /api/shows/<night>/deals', [deals], 10],
+  ['GET /api/shows/<night>/ticket-tiers', ['ticket_tiers_organization_id_show_id_idx'], 10],
+  ['GET /api/shows/<night>/costs', ['show_costs_organization_id_show_id_idx'], 10],
+  ['GET /api/shows/<night>/deposits', ['deposits_organization_id_show_id_idx'], 10],
+  ['GET /api/shows/<night>/bonuses', ['deal_bonuses_organization_id_show_id_idx'], 10],
+  ['GET /api/shows/<night>/adjustments', ['deal_adjustments_organization_id_show_id_idx'], 10],
+  ['GET /api/shows/<night>/settlement', [...partsOfShow, 'shows_pkey'], 60],
+  ['GET /api/shows/<night>/settlements', ['settlements_.*'], 10],
+  ['PATCH /api/deals/<deal>', ['deals_pkey'], 60, { guarantee_minor: 60_000 }],
+  ['POST /api/shows/<night>/costs', ['show_costs_pkey'], 60, { name: 'x', kind: 'fixed', amount_minor: 1 }],
+  ['POST /api/shows/<night>/settlements', ['settlements_.*', ...partsOfShow], 100, { reason: 'Again' }],
+  ['GET /api/settlement-templates', ['settlement_templates_organization_id_name_idx']],
+  // All of the organization: that a member's own are shown by a policy of its own keeps PostgreSQL from the order of an index.
+  ['GET /api/expenses', ['expenses_.*'], 2600],
+  ['GET /api/itineraries/<tour>/budget-lines', ['budget_lines_organization_id_itinerary_id_idx'], 20],
+  ['GET /api/itineraries/<tour>/money', ['finance_records_organization_id_itinerary_id_idx'], 100],
+  ['GET /api/finance-records?itinerary_id=<tour>', ['finance_records_organization_id_itinerary_id_idx'], 20],
   ['GET /api/me', ['users_pkey']], // in no organization
 ]
 /** What may be asked for each row: a single entry of an index, where a join would read everything the organization has. */
 const eachByKey = ['show_fees_pkey']
+/** The same in a function, for those who may not read the table itself: only for the rows of a page. */
+const eachByFunction = ['app.expense_category_name(']
 /** Each of these requests enters, most of them an organization. */
 const door = ['sessions_secret_hash_unique', 'memberships_pkey', 'organizations_pkey']
 
@@ -142,8 +171,10 @@ function faultsOf(plans: Plan[], indexes: string[], most: number, large: Set<str
       faults.push(`asks ${relation} for each row`)
     // A function in FROM is called once.
     if (type === 'ProjectSet' || type === 'Function Scan') continue
-    for (const call of conditions.join(' ').match(/\bapp(_private)?\.\w+\(/g) ?? [])
-      if (seen > 1) faults.push(`calls ${call} for each row`)
+    // A statement in a literal is run elsewhere, if at all.
+    const called = conditions.join(' ').replaceAll(/'(?:[^']|'')*'/g, "''")
+    for (const call of called.match(/\bapp(_private)?\.\w+\(/g) ?? [])
+      if (seen > (eachByFunction.includes(call) ? 51 : 1)) faults.push(`calls ${call} for each row`)
   }
   if (rows > most) faults.push(`reads ${rows} rows`)
   return faults
@@ -187,8 +218,12 @@ async function listenToPlans({ admin, name }: Database) {
 /** Ids to put into requests. */
 async function thingsOf(admin: Database['admin'], organization: string): Promise<Record<string, string>> {
   const [row] = await admin<Record<string, string>[]>`
-    select s.id as show, s.venue_id as venue, r.id as record
+    select s.id as show, s.venue_id as venue, r.id as record,
+      (select i.id from app.itineraries i where i.organization_id = s.organization_id order by i.id limit 1) as tour, d.show_id as night, d.id as deal
     from app.shows s join app.finance_records r on r.organization_id = s.organization_id and r.show_id = s.id
+    join lateral (
+      select d.id, d.show_id from app.deals d join app.shows n on n.organization_id = d.organization_id and n.id = d.show_id
+      where d.organization_id = s.organization_id and d.act is null and n.status = 'played' order by d.id limit 1) d on true
     where s.organization_id = ${organization} and s.venue_id is not null order by s.id limit 1`
   return row ?? {}
 }

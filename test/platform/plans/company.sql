@@ -50,3 +50,31 @@ insert into app.schedule_items (organization_id, day_id, itinerary_id, title, st
 select d.organization_id, d.id, d.itinerary_id, 'Load-in', '10:00' from app.itinerary_days d;
 insert into app.idempotency_keys (organization_id, user_id, key, request_hash)
 select m.organization_id, m.user_id, 'key-' || n, '' from app.memberships m, generate_series(1, 10) n;
+-- What shows are settled from: two in seven have deals, and so on. The currency of the books is the organization's.
+insert into app.deals (organization_id, show_id, kind, currency, guarantee_minor, percentage, tax_percentage, promoter_profit_percentage, base, guarantee_is_cost, act)
+select s.organization_id, s.id, 'versus', 'EUR', 50000, 80, 0, 0, 'net', false, case n when 2 then 'Support' end
+from app.shows s, generate_series(1, 2) n where s.status in ('confirmed', 'played');
+insert into app.ticket_tiers (organization_id, show_id, name, price_minor, allotment, sold)
+select d.organization_id, d.show_id, 'Tier ' || n, 2000 * n, 300, 100 from app.deals d, generate_series(1, 3) n where d.act is null;
+insert into app.show_costs (organization_id, show_id, name, kind, amount_minor)
+select d.organization_id, d.show_id, 'Cost ' || n, 'fixed', 10000 from app.deals d, generate_series(1, 3) n where d.act is null;
+insert into app.deposits (organization_id, show_id, deal_id, paid_on, amount_minor)
+select d.organization_id, d.show_id, d.id, date '2026-01-01', 1000 from app.deals d;
+insert into app.deal_bonuses (organization_id, show_id, deal_id, kind, amount_minor)
+select d.organization_id, d.show_id, d.id, 'sell_out', 1000 from app.deals d;
+insert into app.deal_adjustments (organization_id, show_id, deal_id, name, kind, amount_minor, stage)
+select d.organization_id, d.show_id, d.id, 'Dinner', 'buyout', 1000, 'after_split' from app.deals d;
+insert into app.settlement_templates (organization_id, name, currency) select c.id, 'Template ' || n, 'EUR' from companies c, generate_series(1, 5 + c.size / 10) n;
+-- The money of tours.
+insert into app.finance_categories (organization_id, id, name, kind) select id, venue, 'Costs', 'expense' from companies;
+insert into app.budget_lines (organization_id, itinerary_id, category_id, amount_minor, currency, exchange_rate, base_currency)
+select i.organization_id, i.id, c.venue, 100000, 'EUR', 1, 'EUR' from app.itineraries i join companies c on c.id = i.organization_id, generate_series(1, 5) n;
+insert into app.finance_records (organization_id, kind, category_id, itinerary_id, booked_on, amount_minor, currency, exchange_rate, base_currency, status)
+select i.organization_id, 'expense', c.venue, i.id, i.starts_on, 100, 'EUR', 1, 'EUR', 'planned'
+from app.itineraries i join companies c on c.id = i.organization_id, generate_series(1, 5) n;
+insert into app.expenses (organization_id, person, itinerary_id, category_id, spent_on, amount_minor, currency, purpose, status, created_by)
+select i.organization_id, 'Ana', i.id, c.venue, i.starts_on, 100, 'EUR', 'Taxi', case n when 1 then 'submitted' else 'draft' end, m.user_id
+from app.itineraries i join companies c on c.id = i.organization_id
+join lateral (select user_id from app.memberships m where m.organization_id = i.organization_id limit 1) m on true, generate_series(1, 10) n;
+insert into app.settlements (organization_id, show_id, number, status, inputs, result, finalized_at)
+select s.organization_id, s.id, 1, 'final', '{}', '{}', now() from app.shows s where s.status = 'settled';
