@@ -3,13 +3,14 @@
 import { mkdir, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { buildApp } from '../src/app.ts'
 import { readArguments } from '../src/arguments.ts'
 import { readConfig } from '../src/config.ts'
 import { createPool } from '../src/database/pool.ts'
 
 /** The OpenAPI document as text. */
 export async function openapi(): Promise<string> {
+  // Not before it is needed: who asks how the program is called does not wait for all of the API.
+  const { buildApp } = await import('../src/app.ts')
   const config = readConfig({ LOG_LEVEL: 'silent', PUBLIC_URL: process.env['PUBLIC_URL'] })
   // A pool connects when it is used, and nothing uses this one.
   const pool = createPool({ url: '', size: 1, deadline: 1, prepare: false, applicationName: 'openapi' })

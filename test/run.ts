@@ -16,19 +16,31 @@ import { attribute, build } from './support/build.ts'
 
 // What takes longest starts first, so that no single file runs alone at the end.
 const longest = [
-  'exports/export-jobs',
+  'policies/audit',
+  'policies/migration',
   'platform/server',
   'attacks/attacks',
+  'platform/embedded',
   'authorization/authorization',
   'isolation/isolation',
   'platform/start',
-  'exports/exports',
   'platform/unreadable',
-  'isolation/unseen',
-  'platform/openapi-examples',
-  'platform/malformed',
+  'platform/usage',
+  'exports/export-jobs',
+  'policies/watch',
+  'policies/drift',
+  'platform/restore',
   'platform/jobs',
+  'platform/openapi-examples',
+  'isolation/unseen',
+  'platform/openapi',
   'platform/refusals',
+  'platform/document-commands',
+  'platform/log-batches',
+  'platform/metrics',
+  'retention/purge',
+  'platform/operations',
+  'organizations/support',
 ].map(name => `test/${name}.`)
 
 const usage = `Usage: npm test -- [--signed | --hosted] [--jobs <n>] [--timeout <n>] [<file or folder> …]

@@ -7,7 +7,6 @@ import postgres from 'postgres'
 import { readArguments } from '../../src/arguments.ts'
 import { createDatabase, createRoles, dropDatabase, withUrl } from '../../src/database/provision.ts'
 import { committedText } from '../../src/policies/committed.ts'
-import { problems } from '../../src/http/problems.ts'
 import { migrate } from '../../src/database/migrate.ts'
 import { asOwner } from '../db/db-check.ts'
 import { onServer } from '../db/server.ts'
@@ -22,6 +21,8 @@ const root = new URL('../../', import.meta.url)
 
 /** The pages by file, made from a migrated database that a superuser has opened. */
 export async function pages(sql: postgres.Sql): Promise<Map<string, string>> {
+  // They come with all subjects of the API, which --help does not need.
+  const { problems } = await import('../../src/http/problems.ts')
   const subjects = readSubjects(fileURLToPath(new URL('db', root)))
   const document = JSON.parse(await openapi()) as Document
   return new Map([

@@ -166,7 +166,7 @@ export async function settlementTemplateRoutes(app: App) {
         operationId: 'copySettlementTemplate',
         summary: 'Copy a settlement template to a show',
         description:
-          "All of it or nothing: its deal, if it has one, and its ticket tiers, costs, bonuses and adjustments. A template without a deal is copied to a show that has one, in the same currency. Later changes of the template do not change the show. `act` names another artist than the show's own.",
+          "All of it or nothing: its deal, if it has one, and its ticket tiers, costs, bonuses and adjustments. A template without a deal is copied to a show that has one, in the same currency. Later changes of the template do not change the show. `act` names another artist than the show's own: ticket tiers and costs, which are of the show, are then left out.",
         'x-problems': [
           'settlement_template_unknown',
           'settlement_needs_deal',

@@ -62,6 +62,15 @@ t.test('slugs', async t => {
     t.equal((await create('x'.repeat(200))).slug, `${'x'.repeat(60)}-2`)
   })
 
+  await t.test('get the next number in few steps, however many have the name', async t => {
+    await db.admin`insert into app_private.slugs (slug, organization_id)
+      select 'crowd' || coalesce('-' || nullif(n, 1), ''), gen_random_uuid() from generate_series(1, 100000) n`
+    const began = performance.now()
+    t.equal((await create('Crowd')).slug, 'crowd-100001')
+    t.ok(performance.now() - began < 2000, 'trying each number takes longer')
+    t.equal((await create('Crowd')).slug, 'crowd-100002')
+  })
+
   await t.test('differ when ten organizations of one name are created at once', async t => {
     const founders = await Promise.all(
       Array.from({ length: 10 }, (_, n) => register(server, `R${n}`, 'Rush')),

@@ -545,3 +545,26 @@ t.test('the acts of a show', async t => {
     )
   })
 })
+
+t.test('an organization with shows of several acts is deleted and restored as it is', async t => {
+  const server = await startServer(t)
+  const { call, db } = server
+  const ana = await register(server, 'Ana')
+  const { token } = ana
+  const { make, show500, record, finalize } = settling(server, token)
+  for (const isSettled of [false, true]) {
+    const show = await show500({ ...headliner, currency: 'USD' })
+    const deal = await make(`shows/${show}/deals`, { ...support, currency: 'USD' })
+    await make(`shows/${show}/deposits`, { paid_on: '2027-01-01', amount_minor: 100 })
+    if (isSettled) for (const of of [undefined, deal]) await finalize((await record(show, null, of)).body.id)
+  }
+  const all = () =>
+    db.admin<{ kind: string; id: string; deal_id: string | null; is_deleted: boolean }[]>`
+      select 'deal' as kind, id, null::uuid as deal_id, deleted_at is not null as is_deleted from app.deals where organization_id = ${ana.organization}
+      union all select 'deposit', id, deal_id, deleted_at is not null from app.deposits where organization_id = ${ana.organization} order by 1, 2`
+  const before = await all()
+  t.equal((await call(`DELETE /api/organizations/${ana.organization}`, { token })).status, 204)
+  t.ok((await all()).every(({ is_deleted }) => is_deleted))
+  t.equal((await call(`POST /api/organizations/${ana.organization}/restore`, { token })).status, 200)
+  t.strictSame(await all(), before, 'what names no deal still names none')
+})

@@ -184,6 +184,12 @@ t.test('templates of settlements', async t => {
       t.match(act, { guarantee_minor: 40_000, is_cost_of_main: true })
       t.strictSame(all.map(x => x['deal_id']).sort(), [null, act?.['id']].sort())
       t.equal(problem(await copy(other, ofSupport.body.id, 'OTHERS')), '409 deals_one_per_act')
+      t.match((await copy(other, made.body.id, 'A third')).body, { ticket_tiers: 0, costs: 0, bonuses: 1 })
+      t.match(
+        (await call(`GET /api/shows/${other}`, { token })).body,
+        { capacity: 600 },
+        'tickets are of the show',
+      )
     },
   )
 

@@ -27,21 +27,28 @@ interface Answered {
 // Not in every response: the first two depend on the case, and a failure before the request is read has no id.
 const sometimes = ['Link', 'Access-Control-Allow-Origin', 'X-Request-Id']
 
-/** A schema of the document, compiled once; its references are the document's. */
-const compiled = new WeakMap<object, { ajv: Ajv2020; validators: Map<object, ValidateFunction> }>()
+/** A schema of the document, compiled once, wherever the document repeats it; its references are the document's. */
+interface Compiled {
+  ajv: Ajv2020
+  validators: Map<object, ValidateFunction>
+  byText: Map<string, ValidateFunction>
+}
+const compiled = new WeakMap<object, Compiled>()
 function validator(document: object, schema: object): ValidateFunction {
   let known = compiled.get(document)
   if (!known) {
     const ajv = new Ajv2020({ strict: false, allErrors: true, validateSchema: false })
     addFormats.default(ajv)
     ajv.addSchema({ ...document, $id: 'https://callboard.example/openapi.json' })
-    compiled.set(document, (known = { ajv, validators: new Map() }))
+    compiled.set(document, (known = { ajv, validators: new Map(), byText: new Map() }))
   }
-  const { ajv, validators } = known
+  const { ajv, validators, byText } = known
   let validate = validators.get(schema)
   if (!validate) {
     const absolute = JSON.stringify(schema).replaceAll('"#/', '"https://callboard.example/openapi.json#/')
-    validators.set(schema, (validate = ajv.compile(JSON.parse(absolute) as object)))
+    validate = byText.get(absolute) ?? ajv.compile(JSON.parse(absolute) as object)
+    validators.set(schema, validate)
+    byText.set(absolute, validate)
   }
   return validate
 }

@@ -18,6 +18,14 @@ process.on('message', (message: string | { late: true }) => {
   if (typeof message === 'object') t.endAll()
   else void run(message)
 })
+// One message for all results of a moment: some files have tens of thousands.
+let waiting = ''
+const flush = async () => {
+  const tap = waiting
+  waiting = ''
+  if (tap !== '') await send({ tap })
+}
+process.on('exit', () => void flush())
 let isRunning = false
 process.on('disconnect', () => {
   if (isRunning) process.exit(1)
@@ -27,7 +35,10 @@ await send({ ready: true })
 async function run(name: string): Promise<void> {
   isRunning = true
   const file = begin(name)
-  file.on('data', tap => void send({ tap }))
+  file.on('data', tap => {
+    if (waiting === '') setTimeout(() => void flush(), 50)
+    waiting += tap
+  })
   const ended = once(file, 'end')
   try {
     await import(pathToFileURL(name).href)
@@ -36,6 +47,7 @@ async function run(name: string): Promise<void> {
   }
   file.end()
   await ended
+  await flush()
   isRunning = false
   await send({ done: true })
 }

@@ -3,8 +3,10 @@
 -- Each permission is asked for once. A context that only reads counts permissions to write for what their holders see.
 create or replace view app_private.hidden_nouns as
   select n.noun from app_private.event_nouns n
-  where n.permission in (
-    select d.permission from (select distinct x.permission from app_private.event_nouns x offset 0) d
+  where array[n.permission, n.besides] && array(
+    select d.permission from (
+      select distinct p.permission from app_private.event_nouns x cross join lateral (values (x.permission), (x.besides)) p (permission)
+      where p.permission is not null offset 0) d
     where app.org_if_reading(d.permission) is null);
 comment on view app_private.hidden_nouns is
   'The resource_types of events whose changes the member may not see, because they may not read the tables that these are about.';

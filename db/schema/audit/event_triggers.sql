@@ -7,7 +7,8 @@
 create table if not exists app_private.event_nouns (
   on_table regclass primary key,
   noun text not null,
-  permission text not null references app.permissions (name)
+  permission text not null references app.permissions (name),
+  besides text
 );
 select app_private.force_rls('app_private.event_nouns');
 select app_private.set_policy('app_private.event_nouns', 'select_definer', 'callboard_definer', 'true');
@@ -15,6 +16,7 @@ select app_private.set_policy('app_private.event_nouns', 'all_owner', 'callboard
 grant select on app_private.event_nouns to callboard_definer;
 comment on table app_private.event_nouns is
   'Reference: the resource_type of the events of each table, and the permission to read it, without which nobody sees their changes: see app.readable_events.';
+comment on column app_private.event_nouns.besides is 'A further permission without which nobody sees them, because some rows, such as those of a draft, need it, and an event does not say which.';
 
 create or replace function app_private.loggable(of_row jsonb, hidden text) returns jsonb
 language sql stable parallel safe
@@ -141,6 +143,14 @@ end
 $$;
 comment on function app_private.tg__900_event() is 'Logs the change or the deletion of a row. PT403 if the login no longer has a context in the row''s organization.';
 alter function app_private.tg__900_event() owner to callboard_definer;
+
+create or replace function app_private.hide_changes(on_table regclass, besides text) returns void
+language sql volatile
+set search_path = ''
+begin atomic
+  update app_private.event_nouns n set besides = hide_changes.besides where n.on_table = hide_changes.on_table and n.besides is distinct from hide_changes.besides;
+end;
+comment on function app_private.hide_changes(regclass, text) is 'Shows the changes in the events of a table only to those who hold this permission, too. After app_private.log_changes.';
 
 create or replace function app_private.log_changes(
   on_table regclass, resource text, verbs jsonb default '{}', id_column text default 'id', leave_out name[] default '{}'

@@ -16,6 +16,8 @@ begin
   end if;
   perform app.check_version(p.version, if_match);
   perform app.require('finance.write');
+  -- Those of a deleted tour that are approved stay, and need no lock to be refused.
+  perform app_private.require_planned('app.per_diems', per_diem);
   -- In the order in which others lock them: whoever deletes the tour waits for its per diems while holding its row.
   perform from app.organizations o where o.id = p.organization_id for share;
   perform from app.itineraries i where i.organization_id = p.organization_id and i.id = p.itinerary_id for no key update;
@@ -58,13 +60,17 @@ begin
   -- Where only those two are left, who has entered it approves it, because the other has changed it last.
   if me in (p.created_by, p.amount_by) and exists (select from app.memberships m
       where m.organization_id = p.organization_id and m.user_id <> me and m.user_id is distinct from p.amount_by and m.deleted_at is null
-        and app.permissions_of(m.organization_id, m.user_id) @> '{finance.read,finance.write}') then
+        and app.permissions_of(m.organization_id, m.user_id) @> '{finance.read,finance.write}'
+        -- A draft is seen by those who plan it.
+        and (p.itinerary_id is null or app.permissions_of(m.organization_id, m.user_id) @> '{itineraries.write}'
+          or app.permissions_of(m.organization_id, m.user_id) @> '{itineraries.read}' and exists (select from app.itinerary_versions v
+            where v.organization_id = p.organization_id and v.itinerary_id = p.itinerary_id))) then
     perform app.refuse(403, 'per_diem_is_own');
   end if;
 end
 $$;
 comment on function app_private.require_other_approver(app.per_diems) is
-  'PT403 per_diem_is_own for who has entered a per diem or last changed who is paid how much, while another member who holds finance.read and finance.write has not, or not last.';
+  'PT403 per_diem_is_own for who has entered a per diem or last changed who is paid how much, while another member who holds finance.read and finance.write, and sees the tour, has not, or not last.';
 alter function app_private.require_other_approver(app.per_diems) owner to callboard_definer;
 
 create or replace function app.approve_per_diem(per_diem uuid, rate numeric default null, if_match text default null) returns app.answer

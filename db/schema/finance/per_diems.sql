@@ -92,6 +92,7 @@ select app_private.tenant_table('per_diems', noun => 'per_diem', permission => '
   besides => $$(itinerary_id is null)
     or (exists (select from app.itineraries i where ((i.organization_id = per_diems.organization_id) and (i.id = per_diems.itinerary_id))))
     or (exists (select from app.itinerary_versions v where ((v.organization_id = per_diems.organization_id) and (v.itinerary_id = per_diems.itinerary_id))))$$);
+select app_private.hide_changes('app.per_diems', 'itineraries.write');
 grant insert (itinerary_id, person, party_member_id, category_id, starts_on, ends_on, daily_minor, currency, exchange_rate, note),
   update (person, party_member_id, category_id, starts_on, ends_on, daily_minor, exchange_rate, note)
   on app.per_diems to callboard_api;
@@ -150,9 +151,12 @@ declare
   tour app.itineraries;
   other app.per_diems;
 begin
-  -- The purge of somebody of the party changes nothing that this is about.
-  if tg_op = 'UPDATE' and old.party_member_id is not null and new.party_member_id is null and not exists (select from app.party_members m
-      where m.organization_id = old.organization_id and m.id = old.party_member_id) then
+  -- Nor does the purge of somebody of the party change anything that this is about.
+  if tg_op = 'UPDATE' and old.deletion_id is null and (
+    (new.person, new.party_member_id, new.starts_on, new.ends_on) is not distinct from (old.person, old.party_member_id, old.starts_on, old.ends_on)
+    or old.party_member_id is not null and new.party_member_id is null and not exists (select from app.party_members m
+      where m.organization_id = old.organization_id and m.id = old.party_member_id))
+  then
     return new;
   end if;
   -- Locked, so that those of a tour are entered one after another and each sees the days already taken; before the weaker
@@ -161,6 +165,11 @@ begin
   -- If both are being restored, the tour is marked with the same deletion, or no longer.
   if tg_op = 'UPDATE' and old.deleted_at is not null and (new.itinerary_id is null or tour.deletion_id <> old.deletion_id) then
     perform app.refuse(409, 'parent_deleted', 'Its tour is deleted: restore that first.');
+  elsif tg_op = 'UPDATE' and old.deletion_id is not null and exists (select from app.itineraries i
+      where i.organization_id = new.organization_id and i.id = new.itinerary_id and i.xmin = pg_current_xact_id()::xid)
+  then
+    -- The tour is restored in this transaction, with all that it had, even if some have lost whom they named.
+    return new;
   end if;
   select * into other from app.per_diems p
   where p.organization_id = new.organization_id and p.itinerary_id = new.itinerary_id and p.id <> new.id and p.deleted_at is null
@@ -178,7 +187,7 @@ comment on function app_private.tg_per_diems__200_days() is
   'PT409 per_diem_days_taken if the person has another per diem of the same tour on one of the days: the same one of the party or, where either names none, of the same name. PT409 parent_deleted for one that is restored without its tour.';
 alter function app_private.tg_per_diems__200_days() owner to callboard_definer;
 create or replace trigger _200_days before insert or update of person, party_member_id, starts_on, ends_on, deletion_id on app.per_diems
-  for each row when (new.deletion_id is null) execute function app_private.tg_per_diems__200_days();
+  for each row when (new.deletion_id is null and new.status = 'planned') execute function app_private.tg_per_diems__200_days();
 
 create or replace function app_private.tg_per_diems__400_refers() returns trigger
 language plpgsql volatile security definer
@@ -191,7 +200,8 @@ begin
     perform app.refuse(409, 'per_diems_category_exists', 'There is no such category of expenses.');
   elsif exists (select from app.party_members m
       where m.organization_id = new.organization_id and m.id = new.party_member_id and m.itinerary_id <> new.itinerary_id) then
-    perform app.refuse(409, 'per_diems_party_member_exists', 'There is no such person in the party of this itinerary.');
+    -- As for one that is not there, which one of a hidden draft cannot be told from.
+    perform app.refuse(409, 'per_diems_party_member_exists', 'It does not exist, or has been deleted.');
   end if;
   return new;
 end

@@ -147,10 +147,12 @@ begin
   -- permission. Locking the parent makes a concurrent deletion of it wait and then see this row; with the lock that
   -- triggers take who change the parent, because several that share a weaker one would wait for each other.
   -- A row that can exist without its parent is restored without it, unless a trigger has deleted it with that.
-  for edge in select * from app_private.deletion_references e where e.child = target loop
+  -- The organization is locked less, because all its tables belong to it, and nobody who has locked it changes it.
+  for edge in select * from app_private.deletion_references e where e.child = target order by e.parent::text, e.name loop
     execute format('select p.%s from %s c, %s p where %s and c.organization_id = app.current_org() and c.id = $1%s',
       case when edge.on_delete = 'n' then 'deletion_id is not distinct from c.deletion_id' else 'deleted_at is not null' end,
-      target, edge.parent, edge.condition, case when edge.on_delete <> 'n' then ' for no key update of p' end) into parent_deleted using id;
+      target, edge.parent, edge.condition, case when edge.on_delete = 'n' then '' when edge.parent = 'app.organizations'::regclass then ' for share of p' else ' for no key update of p' end)
+    into parent_deleted using id;
     if parent_deleted then
       perform app.refuse(409, 'parent_deleted', 'What it belongs to is deleted: restore that first.');
     end if;

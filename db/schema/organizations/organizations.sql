@@ -76,7 +76,8 @@ as $$
 declare
   base text := app_private.slug_base(new.name);
   candidate text := base;
-  n integer := 1;
+  taken integer;
+  free integer;
 begin
   if base = any ('{admin,api,app,auth,billing,callboard,docs,help,livez,login,logout,me,metrics,new,openapi,problems,readyz,register,root,settings,sign-in,sign-out,status,support,system,www}') then
     perform app.refuse(409, 'slug_reserved', format('The name would give the address "%s", which is reserved.', base));
@@ -86,8 +87,25 @@ begin
     exit when exists (select from app_private.slugs s where s.slug = candidate and s.organization_id = new.id);
     insert into app_private.slugs (slug, organization_id) values (candidate, new.id) on conflict (slug) do nothing;
     exit when found;
-    n := n + 1;
-    candidate := base || '-' || n;
+    select s.slug into candidate from app_private.slugs s
+    where s.organization_id = new.id and s.slug ~ ('^' || base || '-[1-9][0-9]{0,8}$') order by length(s.slug), s.slug limit 1;
+    continue when found;
+    -- A free number after a taken one, in steps that double and then halve: a name that thousands have is as cheap.
+    taken := 1;
+    free := 2;
+    while exists (select from app_private.slugs s where s.slug = base || '-' || free) loop
+      taken := free;
+      free := free * 2;
+    end loop;
+    while free - taken > 1 loop
+      candidate := base || '-' || (taken + free) / 2;
+      if exists (select from app_private.slugs s where s.slug = candidate) then
+        taken := (taken + free) / 2;
+      else
+        free := (taken + free) / 2;
+      end if;
+    end loop;
+    candidate := base || '-' || free;
   end loop;
   new.slug := candidate;
   return new;

@@ -8,8 +8,9 @@ as $$
 declare
   others boolean;
 begin
-  -- With its show everything is deleted, and restored, as it is.
-  perform from app.shows s where s.organization_id = new.organization_id and s.id = new.show_id and s.deleted_at is null;
+  -- With its show or its organization everything is deleted, and restored, as it is.
+  perform from app.shows s join app.organizations o on o.id = s.organization_id
+  where s.organization_id = new.organization_id and s.id = new.show_id and s.deleted_at is null and o.deleted_at is null;
   if not found then
     return new;
   end if;

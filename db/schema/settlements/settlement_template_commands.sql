@@ -86,14 +86,14 @@ begin
     perform app.refuse(409, 'deals_same_currency', format('The template is in %s, and the deal of the show in %s.', t.currency, d.currency));
   end if;
   return (201, json_build_object('deal_id', d.id,
-    -- Tickets first: they lock the show, whose others lock it less.
-    'ticket_tiers', app.copy_parts('ticket_tiers', t.ticket_tiers, show, null),
-    'costs', app.copy_parts('show_costs', t.costs, show, null),
+    -- Of the show, and not of its other acts. Tickets first: they lock the show, whose others lock it less.
+    'ticket_tiers', app.copy_parts('ticket_tiers', case when of_act is null then t.ticket_tiers else '[]' end, show, null),
+    'costs', app.copy_parts('show_costs', case when of_act is null then t.costs else '[]' end, show, null),
     'bonuses', app.copy_parts('deal_bonuses', t.bonuses, show, case when of_act is not null then d.id end),
     'adjustments', app.copy_parts('deal_adjustments', t.adjustments, show, case when of_act is not null then d.id end)),
     null, '/api/deals/' || d.id)::app.answer;
 end
 $$;
 comment on function app.copy_template(uuid, jsonb) is
-  'Copies the template template_id to a show, for its own artist or for act, all of it or nothing: enters the deal, if the template has one, and the parts; returns deal_id and how many of each. PT403, PT404, PT409 settlement_template_unknown, settlement_needs_deal, deals_same_currency, and what entering them refuses.';
+  'Copies the template template_id to a show, for its own artist or for act, all of it or nothing: enters the deal, if the template has one, and the parts, for an act without tickets and costs; returns deal_id and how many of each. PT403, PT404, PT409 settlement_template_unknown, settlement_needs_deal, deals_same_currency, and what entering them refuses.';
 grant execute on function app.copy_template(uuid, jsonb) to callboard_api;
