@@ -64,6 +64,7 @@ t.test('every function with the ids of another organization', async t => {
     'timestamp with time zone': 'now()',
     interval: `'1 day'`,
     'double precision': '1',
+    regclass: `'app.deals'`,
     // Untyped, because an element of a VARIADIC is written in the same way.
     'text[]': `'{finance_by_month}'`,
   }
