@@ -26,9 +26,6 @@ t.test('the plans of the star, as a BI login, in one organization among many', a
       insert into app.deals (organization_id, show_id, kind, currency, guarantee_minor, guarantee_is_cost, as_json)
       select s.organization_id, s.id, 'flat', 'EUR', 100, false, '' from app.shows s where s.status = 'settled'`
     await sql`
-      insert into app.settlements (organization_id, show_id, number, status, finalized_at, inputs, result)
-      select s.organization_id, s.id, 1, 'final', now(), '{"currency": "EUR"}', '{}' from app.shows s where s.status = 'settled'`
-    await sql`
       insert into app.pipeline_snapshots
       select o.id, date '2026-01-01' + n, '2026-05-01', 'hold', 'EUR', 1, 1, 1, 0, 0, 0, 0, 0 from app.organizations o, generate_series(1, 10) n
       where o.id <> ${small.organization}`

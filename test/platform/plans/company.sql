@@ -77,4 +77,4 @@ select i.organization_id, 'Ana', i.id, c.venue, i.starts_on, 100, 'EUR', 'Taxi',
 from app.itineraries i join companies c on c.id = i.organization_id
 join lateral (select user_id from app.memberships m where m.organization_id = i.organization_id limit 1) m on true, generate_series(1, 10) n;
 insert into app.settlements (organization_id, show_id, number, status, inputs, result, finalized_at)
-select s.organization_id, s.id, 1, 'final', '{}', '{}', now() from app.shows s where s.status = 'settled';
+select s.organization_id, s.id, 1, 'final', '{"currency": "EUR"}', '{}', now() from app.shows s where s.status = 'settled';
