@@ -100,15 +100,22 @@ const byStatus: Record<number, string> = {
 function fromFastify(error: FastifyError): Problem | undefined {
   if (error.validation) {
     // The client controls the number of errors, so the answer needs a maximum size.
-    const errors = error.validation.slice(0, 100).map(({ instancePath, message, params }) => ({
-      path: `/${error.validationContext}${instancePath}`,
-      message:
-        'additionalProperty' in params
-          ? `${message}: ${String(params['additionalProperty'])
-              .slice(0, 200)
-              .replace(/\p{Cc}/gu, ' ')}`
-          : String(message),
-    }))
+    const first = error.validation.slice(0, 100)
+    // That an object is not null either says nothing where something in it is wrong.
+    const isSaid = ({ instancePath, keyword }: (typeof first)[number]) =>
+      ['anyOf', 'type'].includes(keyword) &&
+      first.some(other => other.instancePath.startsWith(`${instancePath}/`))
+    const errors = first
+      .filter(one => !isSaid(one))
+      .map(({ instancePath, message, params }) => ({
+        path: `/${error.validationContext}${instancePath}`,
+        message:
+          'additionalProperty' in params
+            ? `${message}: ${String(params['additionalProperty'])
+                .slice(0, 200)
+                .replace(/\p{Cc}/gu, ' ')}`
+            : String(message),
+      }))
     return new Problem(400, 'validation', 'See errors for what is wrong, and where.', errors)
   }
   const status = error.statusCode

@@ -42,6 +42,7 @@ const exceptions = [
   'app_private.resources.path',
   'app_private.resources.remade',
   'app_private.deletion_edges.name',
+  'app_private.event_nouns.besides',
   'app_private.deletion_edges.condition',
   'app_private.deletion_references.name',
   'app_private.deletion_references.condition',
