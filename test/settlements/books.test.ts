@@ -199,12 +199,16 @@ t.test('a final settlement', async t => {
     const after = await entries(show)
     t.equal(after.length, items.length * 2)
     t.equal(profit(after), 0, 'the reversals are the same amounts')
+    const paid = (all: Entry[]) => profit(all.filter(e => e.payment_status === 'paid'))
+    t.equal(paid(items), -1000)
+    t.equal(paid(after), 0, 'and paid as these were')
     t.same(
       new Set(after.filter(e => /^Reversal: /.test(e.note ?? '')).map(e => e.booked_on)),
       new Set(['2027-05-01']),
     )
     t.equal((await finalize((await record(show, 'Found')).body.id)).status, 200)
     t.equal(profit(await entries(show)), result['promoter_minor'])
+    t.equal(paid(await entries(show)), -1000, 'the deposit was paid once')
     for (const month of ['2027-01', '2027-02', '2027-03', '2027-04'])
       t.equal((await call(`DELETE /api/finance-periods/${month}`, { token })).status, 204)
   })

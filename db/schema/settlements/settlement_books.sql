@@ -126,7 +126,7 @@ begin
     status, payment_status, note, settlement_id, settlement_line, created_by, itinerary_id)
   select r.organization_id, x.kind, app_private.category_named(r.organization_id, x.kind, x.category, x.category), r.show_id,
     app_private.open_day(r.organization_id, r.booked_on), r.amount_minor, r.tax_minor, r.currency, r.exchange_rate, r.base_currency,
-    'actual', 'unpaid', 'Reversal: ' || r.note, r.settlement_id, 'reversal of ' || r.settlement_line, app.current_user_id(), i.id
+    'actual', r.payment_status, 'Reversal: ' || r.note, r.settlement_id, 'reversal of ' || r.settlement_line, app.current_user_id(), i.id
   from app.finance_records r
   cross join lateral (select case r.kind when 'income' then 'expense' else 'income' end as kind, case r.kind when 'income' then 'Other expenses' else 'Other income' end as category) x
   left join app.itineraries i on i.organization_id = r.organization_id and i.id = r.itinerary_id and i.deleted_at is null
