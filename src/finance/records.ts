@@ -3,13 +3,9 @@ import { of, resource } from '../tenant/resource.ts'
 import { FinanceRecord, financeRecords, NewRecord, WholeRecord } from './shapes.ts'
 
 const entered = ['finance_record_external_ref_taken', 'period_closed']
-const changed = [
-  ...entered,
-  'finance_record_status_transition',
-  'finance_record_of_settlement',
-  'finance_record_of_expense',
-  'finance_record_of_per_diem',
-]
+/** For records that something else has entered, and that change only with it. */
+const owned = ['finance_record_of_settlement', 'finance_record_of_expense', 'finance_record_of_per_diem']
+const changed = [...entered, 'finance_record_status_transition', ...owned]
 
 /** Income and expenses, planned and actual. */
 export const financeRecordRoutes = resource({
@@ -52,24 +48,12 @@ export const financeRecordRoutes = resource({
   delete: {
     summary: 'Delete a finance record',
     description: 'Only in an open month; it can be restored. To keep it visible, make it void instead.',
-    problems: [
-      'period_closed',
-      'finance_record_of_settlement',
-      'finance_record_of_expense',
-      'finance_record_of_per_diem',
-    ],
+    problems: ['period_closed', ...owned],
   },
   restore: {
     summary: 'Restore a deleted finance record',
     description:
       'As it was. If its category, or the show or itinerary it is planned for, is deleted, restore that first.',
-    problems: [
-      'parent_deleted',
-      'period_closed',
-      'finance_record_external_ref_taken',
-      'finance_record_of_settlement',
-      'finance_record_of_expense',
-      'finance_record_of_per_diem',
-    ],
+    problems: ['parent_deleted', 'period_closed', 'finance_record_external_ref_taken', ...owned],
   },
 })

@@ -103,7 +103,7 @@ const templateRoutes = resource({
   create: {
     summary: 'Enter a settlement template',
     description:
-      'The terms of a deal, ticket tiers, costs, bonuses and adjustments, with the fields that those of a show have. What could not be copied is refused: the rules are the same.',
+      'The terms of a deal, ticket tiers, costs, bonuses and adjustments, with the fields that those of a show have. A part that no show could have is refused: the rules are those of the parts themselves.',
     problems: ['settlement_template_name_taken'],
     body: Values,
   },
