@@ -101,7 +101,7 @@ export async function expenseRoutes(app: App) {
         operationId: 'updateExpense',
         summary: 'Change some fields of an expense of your own',
         description: 'Omitted fields stay as they are. Only a draft, and what was rejected, can be changed.',
-        'x-problems': [...entered, ...ranges, 'expense_not_open'],
+        'x-problems': [...entered, ...ranges, 'expense_not_open', 'currency_needs_amounts'],
         ...one,
         headers: IfMatch,
         body: ExpenseChange,

@@ -53,6 +53,7 @@ export const problems: Problems = {
     detail: 'This organization has been deleted: refresh your token for another one.',
   },
   no_organization: { status: 403, title: 'The token is for no organization' },
+  currency_needs_amounts: { status: 422, title: 'Another currency needs its amounts, too' },
   not_found: {
     status: 404,
     title: 'The resource does not exist',

@@ -86,7 +86,8 @@ export const problems: Problems = {
   settlement_outdated: {
     status: 409,
     title: 'The figures have changed since this revision',
-    detail: 'Deal, tickets, costs or other figures have changed since this revision: record a new one.',
+    detail:
+      'Deal, tickets, costs, the show or other figures have changed since this revision: record a new one.',
   },
   settlement_estimated: {
     status: 409,

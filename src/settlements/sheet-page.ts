@@ -36,8 +36,11 @@ const titles = {
 } as const
 type Section = keyof typeof titles
 
-const statusOf = ({ status, number, reopened_at }: Sheet['settlement']) =>
-  `${reopened_at !== null ? 'Reopened, no longer valid' : status === 'final' ? 'Final' : 'Draft, not final'} · revision ${number}`
+const statusOf = ({ status, number, reopened_at, is_outdated }: Sheet['settlement']) => {
+  if (reopened_at !== null) return `Reopened, no longer valid · revision ${number}`
+  const draft = is_outdated ? 'Draft, out of date' : 'Draft, not final'
+  return `${status === 'final' ? 'Final' : draft} · revision ${number}`
+}
 
 function table(section: Section, lines: Sheet['lines']): Html | false {
   const rows = lines.filter(line => line.section === section)

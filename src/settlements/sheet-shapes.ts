@@ -26,6 +26,10 @@ export const SettlementSheet = Strict(
       reason: Nullable(Text(1000, 'The invoice of the PA came in.')),
       act: settled.act,
       is_cancelled: Inputs.properties.is_cancelled,
+      is_outdated: Type.Boolean({
+        description:
+          'Whether it is a draft that would be recorded otherwise now: what it was computed from has changed, or the show',
+      }),
       finalized_at: Nullable(Timestamp),
       reopened_at: Nullable(Timestamp),
     }),

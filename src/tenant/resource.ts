@@ -108,7 +108,14 @@ const documentationOf = (
   ...(problems && { 'x-problems': problems }),
 })
 const writing = (r: Resource, verb: string, { problems = [], ...rest }: Writing) => ({
-  ...documentationOf(r, verb, { ...rest, problems: [...constraintsOf(r.table), ...problems] }),
+  ...documentationOf(r, verb, {
+    ...rest,
+    problems: [
+      ...constraintsOf(r.table),
+      ...problems,
+      ...(verb === 'update' && 'currency' in rest.body.properties ? ['currency_needs_amounts'] : []),
+    ],
+  }),
   'x-permission': r.permissions.write,
   body: rest.body as TSchema,
 })

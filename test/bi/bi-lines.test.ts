@@ -40,8 +40,8 @@ t.test('the lines of settlements', async t => {
   await call(`PATCH /api/shows/${show}`, { token, body: { show_on: '2027-02-05' } })
   t.strictSame(
     new Set((await lines(show)).map(({ day }) => day)),
-    new Set(['2027-02-05']),
-    'they are for the day of the show',
+    new Set(['2027-02-03']),
+    'they are for the day that the show had when its settlement was recorded, on which they are booked',
   )
 
   await reopen(show, 'More came in')

@@ -173,15 +173,15 @@ t.test('money', async t => {
   await t.test('another currency needs its own rate', async t => {
     const { body } = await enter({ currency: 'EUR', exchange_rate: 1.1 })
     t.equal(
-      outcome(await change(body.id, { currency: 'GBP' })),
+      outcome(await change(body.id, { currency: 'GBP', amount_minor: 1000_00 })),
       '422 finance_records_exchange_rate_needed',
       'the old rate is not for pounds',
     )
-    t.match((await change(body.id, { currency: 'GBP', exchange_rate: 1.25 })).body, {
+    t.match((await change(body.id, { currency: 'GBP', exchange_rate: 1.25, amount_minor: 1000_00 })).body, {
       base_amount_minor: 1250_00,
     })
     t.match((await change(body.id, { note: 'paid in cash' })).body, { exchange_rate: 1.25 })
-    t.match((await change(body.id, { currency: 'USD' })).body, {
+    t.match((await change(body.id, { currency: 'USD', amount_minor: 1000_00 })).body, {
       base_amount_minor: 1000_00,
       exchange_rate: 1,
     })

@@ -33,7 +33,7 @@ t.test('the fee of a show with a deal', async t => {
     }
     await change({ guarantee_minor: 600_000 })
     t.same(await fee(show), [600_000, 'EUR'])
-    await change({ currency: 'GBP' })
+    await change({ currency: 'GBP', guarantee_minor: 600_000 })
     t.same(await fee(show), [600_000, 'GBP'])
     await change({ kind: 'versus', percentage: 85, base: 'gross' })
     t.same(await fee(show), [600_000, 'GBP'])

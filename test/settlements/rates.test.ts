@@ -170,8 +170,10 @@ t.test('deals', async t => {
       const show = await make('shows', aShow)
       const deal = await make(`shows/${show}/deals`, flat)
       const to = (currency: string) => call(`PATCH /api/deals/${deal}`, { token, body: { currency } })
-      t.equal((await to('USD')).status, 200, 'nothing hangs on it')
-      t.equal((await to('EUR')).status, 200)
+      const said = async (currency: string) =>
+        call(`PATCH /api/deals/${deal}`, { token, body: { currency, guarantee_minor: 500_000 } })
+      t.equal((await said('USD')).status, 200, 'nothing hangs on it')
+      t.equal((await said('EUR')).status, 200)
       const part = await make(`shows/${show}/${path}`, body)
       const refused = await to('JPY')
       t.equal(outcome(refused), '409 deals_currency_in_use', path)
@@ -200,7 +202,7 @@ t.test('deals', async t => {
       const show = await make('shows', aShow)
       const deal = await make(`shows/${show}/deals`, { kind: 'flat', currency: 'EUR', guarantee_minor: 1 })
       const [changed, entered] = await Promise.all([
-        call(`PATCH /api/deals/${deal}`, { token, body: { currency: 'JPY' } }),
+        call(`PATCH /api/deals/${deal}`, { token, body: { currency: 'JPY', guarantee_minor: 1 } }),
         call(`POST /api/shows/${show}/deposits`, {
           token,
           body: { paid_on: '2027-01-10', amount_minor: 50_000 },
@@ -209,5 +211,93 @@ t.test('deals', async t => {
       t.equal(entered.status, 201)
       t.match(outcome(changed), /^(200|409 deals_currency_in_use)$/)
     }
+  })
+
+  await t.test('and all that has a currency say their amounts in another one', async t => {
+    const plain = await make('shows', { ...aShow, fee_minor: 500_000, currency: 'EUR' })
+    const dealt = await make('shows', aShow)
+    const flat = await make(`shows/${dealt}/deals`, {
+      kind: 'flat',
+      currency: 'EUR',
+      guarantee_minor: 500_000,
+      cancellation_minor: 250_000,
+    })
+    const category = async (kind: string) =>
+      (await call<{ items: { id: string }[] }>(`GET /api/finance-categories?kind=${kind}`, { token })).body
+        .items[0]?.id
+    const record = await make('finance-records', {
+      kind: 'income',
+      category_id: await category('income'),
+      booked_on: '2027-03-14',
+      amount_minor: 11_900,
+      tax_minor: 1900,
+      currency: 'EUR',
+      exchange_rate: 1.1,
+    })
+    const expense = await make('expenses', {
+      category_id: await category('expense'),
+      spent_on: '2027-03-14',
+      amount_minor: 4200,
+      currency: 'EUR',
+      purpose: 'Taxi',
+    })
+    const template = await make('settlement-templates', {
+      name: 'Club night',
+      currency: 'EUR',
+      costs: [{ name: 'PA', kind: 'fixed', amount_minor: 100_000 }],
+      bonuses: [{ kind: 'tickets', amount_minor: 0, threshold: 5 }],
+    })
+    const cases: [path: string, amounts: object, left: string, besides?: object][] = [
+      [`shows/${plain}`, { fee_minor: 800_000 }, 'fee_minor'],
+      [`deals/${flat}`, { guarantee_minor: 1, cancellation_minor: 0 }, 'guarantee_minor, cancellation_minor'],
+      [
+        `finance-records/${record}`,
+        { amount_minor: 20_000, tax_minor: 0 },
+        'amount_minor, tax_minor',
+        { exchange_rate: 0.01 },
+      ],
+      [`expenses/${expense}`, { amount_minor: 7000 }, 'amount_minor'],
+      [
+        `settlement-templates/${template}`,
+        { costs: [{ name: 'PA', kind: 'fixed', amount_minor: 1 }] },
+        'costs',
+      ],
+    ]
+    for (const [path, amounts, left, besides = {}] of cases) {
+      const patch = (body: object) => call(`PATCH /api/${path}`, { token, body })
+      const before = (await call(`GET /api/${path}`, { token })).body
+      const refused = await patch({ currency: 'JPY', ...besides })
+      t.equal(outcome(refused), '422 currency_needs_amounts', path)
+      t.match(refused.body, { detail: `Say what ${left} is in JPY; it is in EUR now.` })
+      const one = Object.entries(amounts).slice(0, 1)
+      if (left.includes(','))
+        t.match(
+          await patch({ currency: 'JPY', ...besides, ...Object.fromEntries(one) }),
+          { status: 422, body: { detail: /^Say what (cancellation_minor|tax_minor) is/ } },
+          `${path}: one of two`,
+        )
+      t.same((await call(`GET /api/${path}`, { token })).body, before)
+      t.equal((await patch({ currency: 'EUR' })).status, 200, `${path}: the one it has`)
+      t.match(await patch({ currency: 'JPY', ...besides, ...amounts }), {
+        status: 200,
+        body: { currency: 'JPY', ...amounts },
+      })
+    }
+    // Nothing to be said: a door deal guarantees nothing, and nothing is nothing in every currency.
+    const { of } = await withDeal(
+      { kind: 'door', percentage: 85, base: 'gross' },
+      { price_minor: 1, sold: 1 },
+    )
+    t.equal(
+      outcome(await call(`PATCH ${of}`, { token, body: { currency: 'JPY' } })),
+      '409 deals_currency_in_use',
+    )
+    const door = await make(`shows/${await make('shows', aShow)}/deals`, {
+      kind: 'door',
+      percentage: 85,
+      base: 'gross',
+      currency: 'USD',
+    })
+    t.equal((await call(`PATCH /api/deals/${door}`, { token, body: { currency: 'JPY' } })).status, 200)
   })
 })

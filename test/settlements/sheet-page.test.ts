@@ -1,19 +1,19 @@
 // The sheet of a settlement: what both sides see of it, as JSON and as a page.
 import { t } from '../support/tap.ts'
-import { join, register, startServer } from '../support/helper.ts'
+import { aShow, join, register, startServer } from '../support/helper.ts'
 import { newYork } from '../support/new-york.ts'
 import { settling, type SheetLine } from '../support/settling.ts'
 import { outcome } from '../support/tokens.ts'
 
 interface Sheet {
-  settlement: { status: string; reopened_at: string | null }
-  show: object | null
+  settlement: { status: string; reopened_at: string | null; is_outdated: boolean }
+  show: { title: string; show_on: string; artist: string; venue_name: string | null } | null
   lines: (SheetLine & { amount: string; budget: string | null; over_budget: string | null })[]
 }
 
 t.test('the sheet of a settlement', async t => {
   const server = await startServer(t)
-  const { call } = server
+  const { call, db } = server
   const ana = await register(server, 'Ana')
   const { token } = ana
   const { make, showWith, record, finalize, reopen } = settling(server, token)
@@ -89,6 +89,73 @@ t.test('the sheet of a settlement', async t => {
     t.match((await sheet()).body, { settlement: { status: 'final', reopened_at: /./ } })
     await make(`shows/${show}/costs`, { name: 'Taxi', kind: 'fixed', amount_minor: 2500 })
     t.notOk((await page()).text.includes('Taxi'), 'it stays as it was recorded')
+  })
+
+  await t.test('keeps the show as it was, and a draft says that it would be another now', async t => {
+    const change = (of: string, body: object) => call(`PATCH /api/shows/${of}`, { token, body })
+    const venue = await make('venues', {
+      name: 'Paradiso',
+      city: 'Amsterdam',
+      country: 'NL',
+      time_zone: 'Europe/Amsterdam',
+    })
+    const other = await showWith([
+      ['deals', { kind: 'flat', currency: 'USD', guarantee_minor: 500, cancellation_minor: 100 }],
+    ])
+    t.equal((await change(other, { venue_id: venue })).status, 200)
+    const at = async (settlement: string) =>
+      (await call<Sheet>(`GET /api/settlements/${settlement}/sheet`, { token })).body
+    const first = (await record(other)).body.id
+    const before = (await at(first)).show
+    t.match(before, { artist: aShow.artist, show_on: aShow.show_on, venue_name: 'Paradiso' })
+    t.equal((await at(first)).settlement.is_outdated, false)
+    for (const [body, back] of [
+      [{ title: 'Another title' }, { title: aShow.title }],
+      [{ artist: 'Somebody else' }, { artist: aShow.artist }],
+      [{ show_on: '2027-09-09' }, { show_on: aShow.show_on }],
+      [{ venue_id: null }, { venue_id: venue }],
+    ]) {
+      t.equal((await change(other, body ?? {})).status, 200)
+      t.match((await at(first)).settlement, { is_outdated: true }, JSON.stringify(body))
+      t.same((await at(first)).show, before)
+      t.equal(outcome(await finalize(first)), '409 settlement_outdated')
+      t.equal((await change(other, back ?? {})).status, 200)
+      t.match((await at(first)).settlement, { is_outdated: false })
+    }
+    t.equal((await call(`PATCH /api/venues/${venue}`, { token, body: { name: 'Melkweg' } })).status, 200)
+    t.match((await at(first)).settlement, { is_outdated: true })
+    const second = (await record(other)).body.id
+    t.equal((await finalize(second)).status, 200)
+    t.equal((await change(other, { title: 'Renamed', show_on: '2027-09-09' })).status, 200)
+    t.match(await at(second), {
+      settlement: { status: 'final', is_outdated: false },
+      show: { ...before, venue_name: 'Melkweg' },
+    })
+
+    const cancelled = await showWith(
+      [['deals', { kind: 'flat', currency: 'USD', guarantee_minor: 500, cancellation_minor: 100 }]],
+      'confirmed',
+    )
+    const draft = (await record(cancelled)).body.id
+    t.equal((await change(cancelled, { status: 'cancelled' })).status, 200)
+    t.match((await at(draft)).settlement, { is_outdated: true, is_cancelled: false })
+    const { text } = await call(`GET /api/settlements/${draft}/sheet`, {
+      token,
+      headers: { accept: 'text/html' },
+    })
+    t.ok(text.includes('Draft, out of date · revision 1'))
+  })
+
+  await t.test('of a settlement from before has the show of today', async t => {
+    const old = await showWith([['deals', { kind: 'flat', currency: 'USD', guarantee_minor: 500 }]])
+    const recorded = (await record(old)).body.id
+    await db.admin`alter table app.settlements disable trigger _200_unchanged`
+    await db.admin`update app.settlements set show_as_recorded = null where id = ${recorded}`
+    await db.admin`alter table app.settlements enable trigger _200_unchanged`
+    t.equal((await call(`PATCH /api/shows/${old}`, { token, body: { title: 'Another title' } })).status, 200)
+    const answer = await call<Sheet>(`GET /api/settlements/${recorded}/sheet`, { token })
+    t.match(answer.body, { show: { title: 'Another title' }, settlement: { is_outdated: false } })
+    t.equal((await finalize(recorded)).status, 200)
   })
 
   await t.test('is for those who read money, of this organization', async t => {

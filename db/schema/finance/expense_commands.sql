@@ -126,6 +126,7 @@ begin
   if n.itinerary_id is not null and n.itinerary_id is distinct from present.itinerary_id then
     perform app_private.require_tour(n.itinerary_id);
   end if;
+  perform app.keep_denomination('app.expenses', to_jsonb(present), n.currency, body);
   update app.expenses e
   set (itinerary_id, category_id, spent_on, amount_minor, currency, purpose)
     = row (n.itinerary_id, n.category_id, n.spent_on, n.amount_minor, n.currency, n.purpose)

@@ -85,9 +85,12 @@ begin
     = row (n.kind, n.category_id, n.show_id, n.booked_on, n.due_on, n.amount_minor, coalesce(n.tax_minor, 0), n.currency, n.exchange_rate,
       coalesce(n.status, 'planned'), coalesce(n.payment_status, 'unpaid'), n.counterparty, n.note, n.source, n.external_ref, n.itinerary_id)
   where r.organization_id = (select app.current_org()) and r.id = record;
+  if not replaces then
+    perform app.keep_denomination('app.finance_records', to_jsonb(old), n.currency, body);
+  end if;
   return app.read_finance_record(record);
 end
 $$;
 comment on function app.write_finance_record(uuid, jsonb, boolean, text) is
-  'Changes a finance record: the columns in the body or, with replaces, all of them (absent ones get their defaults). Its base currency stays. PT403, PT404, PT409, PT412.';
+  'Changes a finance record: the columns in the body or, with replaces, all of them (absent ones get their defaults). Its base currency stays. PT403, PT404, PT409, PT412, PT422 currency_needs_amounts.';
 grant execute on function app.write_finance_record(uuid, jsonb, boolean, text) to callboard_api;

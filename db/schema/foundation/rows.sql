@@ -120,6 +120,31 @@ comment on function app.check_row(text, uuid, text, text) is
   'Checks whether a member may run a command on a row: PT404 if they cannot see it, PT412 if its version differs, PT403 without the permission. Returns its table.';
 grant execute on function app.check_row(text, uuid, text, text) to callboard_api;
 
+create or replace function app.keep_denomination(target regclass, present jsonb, currency text, body jsonb) returns void
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  unsaid text;
+begin
+  if coalesce(currency = present ->> 'currency', true) then
+    return;
+  end if;
+  select string_agg(a.attname, ', ' order by a.attnum) into unsaid
+  from pg_catalog.pg_attribute a
+  where a.attrelid = target and a.attnum > 0 and not a.attisdropped and a.attgenerated = '' and not body ? a.attname
+    and (a.attname ~ '_minor$' and (present -> a.attname) not in ('0', 'null')
+      -- The parts of a template.
+      or jsonb_path_exists(present -> a.attname, '$.** ? (@.type() == "object").keyvalue() ? (@.key like_regex "_minor$" && @.value != 0)'));
+  if unsaid is not null then
+    perform app.refuse(422, 'currency_needs_amounts', format('Say what %s is in %s; it is in %s now.', unsaid, currency, present ->> 'currency'));
+  end if;
+end
+$$;
+comment on function app.keep_denomination(regclass, jsonb, text, jsonb) is
+  'PT422 currency_needs_amounts if a row of the table, as it is, would be given another currency by a body that leaves out amounts (columns that end in _minor, other than zero): the same number would be another amount.';
+grant execute on function app.keep_denomination(regclass, jsonb, text, jsonb) to callboard_api, callboard_definer;
+
 create or replace function app.write_row(table_name text, id uuid, body jsonb, replaces boolean, if_match text default null) returns app.answer
 language plpgsql volatile
 set search_path = ''
@@ -127,6 +152,7 @@ as $$
 declare
   target regclass := app.check_row(table_name, id, 'update', if_match);
   present integer;
+  before jsonb;
   changes text := (
     select string_agg(format(case when body ? c.name then '%1$I = b.%1$I' else '%1$I = default' end, c.name), ', ')
     from (
@@ -142,13 +168,18 @@ begin
   execute format('select t.version from %s t where t.organization_id = (select app.current_org()) and t.id = $1 and t.deleted_at is null for no key update', target)
   into present using id;
   perform app.check_version(present, if_match);
+  if body ? 'currency' and not replaces then
+    execute format('select to_jsonb(t) from %s t where t.organization_id = (select app.current_org()) and t.id = $1', target) into before using id;
+  end if;
   execute format('update %1$s t set %2$s from jsonb_populate_record(null::%1$s, $1) b where t.organization_id = (select app.current_org()) and t.id = $2', target, changes)
   using body, id;
+  -- Afterwards, since a currency that cannot be changed at all is refused for that.
+  perform app.keep_denomination(target, before, body ->> 'currency', body);
   return app.read_row(table_name, id);
 end
 $$;
 comment on function app.write_row(text, uuid, jsonb, boolean, text) is
-  'Changes a row: the columns in the body or, with replaces, every writable column (those absent get their defaults). PT403, PT404, PT409, PT412, PT422.';
+  'Changes a row: the columns in the body or, with replaces, every writable column (those absent get their defaults). PT403, PT404, PT409, PT412, PT422, such as currency_needs_amounts.';
 grant execute on function app.write_row(text, uuid, jsonb, boolean, text) to callboard_api;
 
 create or replace function app_private.guard_row(table_name text, id uuid) returns void

@@ -33,7 +33,8 @@ begin atomic
   with shows as (
     select s.id, s.status from app.shows s where s.organization_id = contradictions_of.organization and s.deleted_at is null
   ), settlements as (
-    select x.* from app.settlements x where x.organization_id = contradictions_of.organization and x.status = 'final' and x.deleted_at is null
+    select x.id, x.show_id, x.deal_id, x.reopened_at, x.booked_at, x.inputs, x.result
+    from app.settlements x where x.organization_id = contradictions_of.organization and x.status = 'final' and x.deleted_at is null
   ), booked as (
     select r.settlement_id, sum(case r.kind when 'income' then r.amount_minor else -r.amount_minor end) as amount
     from app.finance_records r

@@ -72,7 +72,7 @@ begin
   join app.shows x on x.organization_id = s.organization_id and x.id = s.show_id
   join app.organizations o on o.id = s.organization_id
   cross join lateral (select w.wanted, app_private.open_day(s.organization_id, w.wanted) as booked_on
-    from (select coalesce(l.booked_on, x.show_on) as wanted) w) d;
+    from (select coalesce(l.booked_on, (s.show_as_recorded ->> 'show_on')::date, x.show_on) as wanted) w) d;
 end
 $$;
 comment on function app_private.book_settlement(app.settlements, numeric) is

@@ -112,8 +112,8 @@ begin
     perform app.refuse(422, 'settlement_reason_needed');
   end if;
   present := app.inputs_of(deal);
-  insert into app.settlements (show_id, deal_id, number, reason, inputs, result)
-  select show, of_deal, coalesce(max(x.number), 0) + 1, why, present, app.settle(present)
+  insert into app.settlements (show_id, deal_id, number, reason, inputs, result, show_as_recorded)
+  select show, of_deal, coalesce(max(x.number), 0) + 1, why, present, app.settle(present), app.show_of_sheet(show)
   from app.settlements x where x.organization_id = (select app.current_org()) and x.show_id = show and x.deal_id is not distinct from of_deal
   returning id into settlement;
   answer := app.read_settlement(settlement);
@@ -150,7 +150,7 @@ begin
     perform app.refuse(409, 'settlement_final');
   elsif show_status not in ('played', 'cancelled') then
     perform app.refuse(409, 'settlement_show_not_played', format('The show is %s.', show_status));
-  elsif app.complete_inputs(present.inputs) is distinct from app.settlement_inputs(present.show_id, present.deal_id) then
+  elsif app.is_outdated(present, app.deal_of(present.show_id, present.deal_id)) then
     perform app.refuse(409, 'settlement_outdated');
   elsif present.inputs @> '{"costs": [{"is_estimate": true}]}' then
     perform app.refuse(409, 'settlement_estimated');

@@ -25,6 +25,7 @@ create table if not exists app.settlements (
   booked_at timestamptz,
   not_booked_because text constraint settlements_not_booked_because_known check (not_booked_because in ('booked_by_hand', 'exchange_rate_needed')),
   deal_id uuid,
+  show_as_recorded jsonb,
   primary key (organization_id, id),
   foreign key (organization_id, show_id) references app.shows (organization_id, id) on delete cascade,
   constraint settlements_deal_exists foreign key (organization_id, deal_id) references app.deals (organization_id, id) on delete cascade,
@@ -41,7 +42,7 @@ create index if not exists settlements_organization_id_show_id_idx on app.settle
 select app_private.tenant_policies('app.settlements', reads => 'finance.read', inserts => 'finance.write', updates => 'finance.close',
   definer => 'insert, update');
 grant select on app.settlements to callboard_api, callboard_definer;
-grant insert (show_id, deal_id, number, reason, inputs, result) on app.settlements to callboard_definer;
+grant insert (show_id, deal_id, number, reason, inputs, result, show_as_recorded) on app.settlements to callboard_definer;
 grant update (status, finalized_at, finalized_by, reopened_at, reopened_by, reopen_reason, booked_at, not_booked_because, deleted_at, deleted_by, deletion_id)
   on app.settlements to callboard_definer;
 
@@ -49,6 +50,7 @@ comment on table app.settlements is 'Revisions of the settlements of shows. The 
 comment on column app.settlements.deal_id is 'The deal; NULL: the main deal.';
 comment on column app.settlements.inputs is 'Deal, ticket tiers, costs and deposits as they were: see app.settlement_inputs.';
 comment on column app.settlements.result is 'What app.settle computed from the inputs.';
+comment on column app.settlements.show_as_recorded is 'What the sheet says of the show, as it was: see app_private.show_of_sheet; NULL: recorded by 0.3.0 or before.';
 comment on column app.settlements.booked_at is 'When its lines were entered in the books.';
 comment on column app.settlements.not_booked_because is 'Why the lines of a final one are not in the books: see app.book_settlement.';
 comment on column app.settlements.reason is 'Why there is another revision.';
@@ -60,8 +62,8 @@ language plpgsql
 set search_path = ''
 as $$
 begin
-  if (new.organization_id, new.id, new.show_id, new.deal_id, new.number, new.reason, new.inputs, new.result, new.created_by, new.created_at)
-      is distinct from (old.organization_id, old.id, old.show_id, old.deal_id, old.number, old.reason, old.inputs, old.result, old.created_by, old.created_at)
+  if (new.organization_id, new.id, new.show_id, new.deal_id, new.number, new.reason, new.inputs, new.result, new.show_as_recorded, new.created_by, new.created_at)
+      is distinct from (old.organization_id, old.id, old.show_id, old.deal_id, old.number, old.reason, old.inputs, old.result, old.show_as_recorded, old.created_by, old.created_at)
     or old.status = 'final' and (new.status, new.finalized_at, new.finalized_by) is distinct from (old.status, old.finalized_at, old.finalized_by)
     or old.reopened_at is not null and (new.reopened_at, new.reopened_by, new.reopen_reason) is distinct from (old.reopened_at, old.reopened_by, old.reopen_reason)
   then

@@ -40,6 +40,7 @@ set search_path = ''
 as $$
 declare
   f app.show_fees;
+  before jsonb;
   has_fee boolean := coalesce(body ->> 'fee_minor', body ->> 'currency') is not null;
 begin
   -- Reading, too: nobody changes what they do not see.
@@ -56,12 +57,14 @@ begin
   if not has_fee and (f.show_id is null or replaces and app.has_deal(show)) then
     return;
   end if;
+  before := case when not replaces then to_jsonb(f) end;
   f := jsonb_populate_record(case when replaces then null::app.show_fees else f end, body);
   insert into app.show_fees as x (show_id, fee_minor, currency) values (show, f.fee_minor, f.currency)
   on conflict (organization_id, show_id) do update set fee_minor = excluded.fee_minor, currency = excluded.currency
     where (x.fee_minor, x.currency) is distinct from (excluded.fee_minor, excluded.currency);
+  perform app.keep_denomination('app.show_fees', before, body ->> 'currency', body);
 end
 $$;
 comment on function app.write_show_fee(uuid, jsonb, boolean) is
-  'The part of app.write_show that is about the fee. PT403 without finance.read and finance.write, unless the show is replaced without naming a fee: then it stays.';
+  'The part of app.write_show that is about the fee. PT403 without finance.read and finance.write, unless the show is replaced without naming a fee: then it stays. PT422 currency_needs_amounts for another currency without the fee in it.';
 grant execute on function app.write_show_fee(uuid, jsonb, boolean) to callboard_api;

@@ -27,7 +27,7 @@ create or replace view analytics_private.fact_settlement_lines_definition as
 select analytics_private.register_rollup('fact_settlement_lines', '{organization_id,settlement_id,settlement_line}', resources => '{settlement}');
 
 create or replace view analytics.fact_settlement_lines with (security_barrier = true) as
-  select m.settlement_id, m.settlement_line, m.show_id, s.show_on, s.venue_id, s.artist, m.kind, m.category, coalesce(m.for_on, s.show_on) as for_on, m.is_paid,
+  select m.settlement_id, m.settlement_line, m.show_id, s.show_on, s.venue_id, s.artist, m.kind, m.category, coalesce(m.for_on, (x.show_as_recorded ->> 'show_on')::date, s.show_on) as for_on, m.is_paid,
     m.currency, m.amount_minor, round(m.amount_minor * power(10::numeric, -c.minor_digits), c.minor_digits) as amount,
     m.tax_minor, round(m.tax_minor * power(10::numeric, -c.minor_digits), c.minor_digits) as tax,
     r.id as finance_record_id, r.category_id, r.booked_on, m.as_of, (x.inputs #>> '{deal,act}') collate app.people as act
@@ -47,7 +47,7 @@ comment on column analytics.fact_settlement_lines.venue_id is 'The venue of the 
 comment on column analytics.fact_settlement_lines.artist is 'The artist of the show: dim_artists.';
 comment on column analytics.fact_settlement_lines.kind is 'income or expense.';
 comment on column analytics.fact_settlement_lines.category is 'The category by its name, as the settlement names it; for a cost its own name.';
-comment on column analytics.fact_settlement_lines.for_on is 'The day that it is for, that of the show or of the deposit: dim_calendar.day.';
+comment on column analytics.fact_settlement_lines.for_on is 'The day that it is for, that of the show, as it was when its settlement was recorded, or of the deposit: dim_calendar.day.';
 comment on column analytics.fact_settlement_lines.is_paid is 'Whether it has been paid before, as deposits have.';
 comment on column analytics.fact_settlement_lines.currency is 'The currency of the deal: dim_currencies.';
 comment on column analytics.fact_settlement_lines.amount_minor is 'The amount with tax, in the smallest unit of the currency.';

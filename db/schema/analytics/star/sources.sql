@@ -14,7 +14,7 @@ begin
       ('app.show_fees', 'organization_id, show_id, fee_minor, currency'),
       ('app.deals', 'organization_id, show_id, kind, currency, deleted_at'),
       ('app.ticket_tiers', 'organization_id, id, show_id, name, price_minor, facility_fee_minor, allotment, sold, comps, deleted_at'),
-      ('app.settlements', 'organization_id, id, show_id, number, status, inputs, result, finalized_at, reopened_at, deleted_at, booked_at, not_booked_because'),
+      ('app.settlements', 'organization_id, id, show_id, number, status, inputs, result, finalized_at, reopened_at, deleted_at, booked_at, not_booked_because, show_as_recorded'),
       ('app.guests', 'organization_id, id, show_id, allotment_id, tickets, status, checked_in, checked_in_at, created_at, deleted_at'),
       ('app.guest_allotments', 'organization_id, id, name'),
       ('app.itineraries', 'organization_id, id, name, artist, starts_on, ends_on, deleted_at'),
