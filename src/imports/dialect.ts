@@ -1,4 +1,5 @@
-import { parseString } from 'fast-csv'
+import { Unreadable } from './columns.ts'
+import { headerWithin } from './reading.ts'
 
 /** How to read a file; what the user has not specified is detected. */
 export interface Dialect {
@@ -7,8 +8,12 @@ export interface Dialect {
   decimal: 'point' | 'comma'
   dates?: 'dmy' | 'mdy'
   source?: string
+  /** Names of columns that are not known, and left out. */
+  ignored_columns?: string[]
 }
 export type Given = Partial<Dialect>
+
+const delimiters = [',', ';', '\t', '|'] as const
 
 const marks: [encoding: Dialect['encoding'], bytes: number[]][] = [
   ['utf-8', [0xef, 0xbb, 0xbf]],
@@ -16,48 +21,57 @@ const marks: [encoding: Dialect['encoding'], bytes: number[]][] = [
   ['utf-16be', [0xfe, 0xff]],
 ]
 
-/** Text that is not UTF-8 comes from an older Windows; a byte-order mark is conclusive. */
+/**
+ * Text that is not UTF-8 comes from an older Windows; a byte-order mark is conclusive, and so is a zero in every second
+ * byte. Throws Unreadable for what is no text.
+ */
 export async function detectEncoding(pieces: AsyncIterable<Buffer>): Promise<Dialect['encoding']> {
   const decoder = new TextDecoder('utf-8', { fatal: true })
   let isFirst = true
-  try {
-    for await (const piece of pieces) {
-      const marked = isFirst && marks.find(([, bytes]) => bytes.every((byte, n) => piece[n] === byte))
-      if (marked) return marked[0]
-      isFirst = false
-      decoder.decode(piece, { stream: true })
+  let isUtf8 = true
+  for await (const piece of pieces) {
+    const marked = isFirst && marks.find(([, bytes]) => bytes.every((byte, n) => piece[n] === byte))
+    if (marked) return marked[0]
+    if (isFirst && piece.includes(0)) return wideEncodingOf(piece)
+    isFirst = false
+    if (piece.includes(0)) throw new Unreadable('The file is not text: it has bytes that are zero.')
+    try {
+      if (isUtf8) decoder.decode(piece, { stream: true })
+    } catch {
+      isUtf8 = false
     }
-    decoder.decode()
-    return 'utf-8'
-  } catch {
-    return 'windows-1252'
   }
+  try {
+    if (isUtf8) decoder.decode()
+  } catch {
+    isUtf8 = false
+  }
+  return isUtf8 ? 'utf-8' : 'windows-1252'
 }
 
-/** The candidate that is most frequent in the first line, outside quotes. */
-export function detectDelimiter(text: string): Dialect['delimiter'] {
-  const head = /^(?:"(?:[^"]|"")*"|[^\r\n"])*/.exec(text)?.[0] ?? ''
-  const bare = head.replace(/"(?:[^"]|"")*"/g, '')
-  const count = (sign: string) => bare.split(sign).length
-  return ([';', '\t', '|'] as const).reduce<Dialect['delimiter']>(
-    (best, sign) => (count(sign) > count(best) ? sign : best),
-    ',',
+/** Of text in two bytes a character, either the first or the second is zero, nearly always. */
+function wideEncodingOf(piece: Buffer): Dialect['encoding'] {
+  let [even, odd] = [0, 0]
+  for (const [n, byte] of piece.entries())
+    if (byte === 0) {
+      if (n % 2 === 0) even += 1
+      else odd += 1
+    }
+  if (odd > 4 * even) return 'utf-16le'
+  if (even > 4 * odd) return 'utf-16be'
+  throw new Unreadable(
+    'The file is not text: it has bytes that are zero. A spreadsheet must be saved as CSV.',
   )
 }
 
-/** What numbers in the first lines have before their last one or two digits. */
-export async function detectDecimal(text: string, delimiter: string): Promise<Dialect['decimal']> {
-  const whole = text.slice(0, text.lastIndexOf('\n') + 1) || text
-  let commas = 0
-  let points = 0
-  try {
-    for await (const row of parseString(whole, { delimiter }) as AsyncIterable<string[]>)
-      for (const cell of row) {
-        if (/^[+-]?[\d.]*\d,\d{1,2}$/.test(cell.trim())) commas += 1
-        else if (/^[+-]?[\d,]*\d\.\d{1,2}$/.test(cell.trim())) points += 1
-      }
-  } catch {
-    // A sample may end within quotes.
-  }
-  return commas > points ? 'comma' : 'point'
+/** What a first line sep=; says, which spreadsheets write; else the candidate that a line has most often, outside quotes. */
+export function detectDelimiter(text: string): Dialect['delimiter'] {
+  const said = /^\uFEFF?sep=(.)[\r\n]/i.exec(text)?.[1]
+  const known = delimiters.find(sign => sign === said)
+  if (known) return known
+  const bare = text.replace(/"(?:[^"]|"")*"/g, '')
+  // A title above the header has few, and a header as many as any line.
+  const rows = bare.split(/\r\n|\r|\n/).slice(0, headerWithin)
+  const most = (sign: string) => Math.max(...rows.map(row => row.split(sign).length))
+  return delimiters.reduce((best, sign) => (most(sign) > most(best) ? sign : best))
 }

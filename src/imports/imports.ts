@@ -21,9 +21,15 @@ const word = (values: string[], description: string) =>
   Type.String({ enum: values, description, examples: values.slice(0, 1) })
 const Resource = word(['finance_records', 'shows'], 'What the rows of the file are')
 const Delimiter = word([',', ';', '\t', '|'], 'The cell separator; detected by default')
-const Decimal = word(['point', 'comma'], 'The decimal separator of numbers; detected by default')
+const Decimal = word(
+  ['point', 'comma'],
+  'The decimal separator of numbers; by default what the numbers of the file say, and if 1.250 could be both, the import fails and asks',
+)
 const Encoding = word(['utf-8', 'utf-16le', 'utf-16be', 'windows-1252'], 'Detected by default')
-const Dates = word(['dmy', 'mdy'], 'The order of dates with slashes; others are 2027-03-14 or 14.3.2027')
+const Dates = word(
+  ['dmy', 'mdy'],
+  'The order of day and month in dates with slashes or dashes such as 14/3/2027; by default what other dates of the file say',
+)
 const Source = Type.String({
   ...Line('bank'),
   maxLength: 100,
@@ -50,6 +56,10 @@ const Import = Strict(
     encoding: Nullable(Encoding),
     dates: Nullable(Dates),
     source: Nullable(Source),
+    ignored_columns: Type.Array(Line('colour'), {
+      maxItems: 100,
+      description: 'Columns of the file that are not known, and left out',
+    }),
     status: word(
       ['uploaded', 'checking', 'checked', 'queued', 'running', 'done', 'failed', 'cancelled'],
       'How far it is; only a checked import can be run',
@@ -115,7 +125,7 @@ export async function importRoutes(app: App, { limit }: { limit: number }) {
           operationId: 'createImport',
           summary: 'Upload a file to import',
           description:
-            'CSV (RFC 4180) whose first line names columns as in the API; `amount`, `tax` and `fee` are in whole units of the currency, `category` and `venue` are names. Lines with a `fee` are bad lines unless you hold `finance.write`. The file is checked, and nothing is entered yet: poll the import until it is `checked`, look at its problems, then run it.',
+            'CSV (RFC 4180) whose header names columns as in the API; columns that are not known are left out (`ignored_columns`); `amount`, `tax` and `fee` are in whole units of the currency, `category` and `venue` are names. Lines with a `fee` are bad lines unless you hold `finance.write`. The file is checked, and nothing is entered yet: poll the import until it is `checked`, look at its problems, then run it.',
           ...permission,
           'x-problems': ['too_many_imports', 'import_storage_full'],
           headers: IdempotencyKey,

@@ -1,5 +1,5 @@
 import { parse } from 'fast-csv'
-import { readHeader, Unreadable } from './columns.ts'
+import { type Header, namesIn, readHeader, Unreadable } from './columns.ts'
 import type { Dialect } from './dialect.ts'
 
 /** The number of a line in a file, and its cells, without the empty ones. */
@@ -10,6 +10,8 @@ export type Line = [line: number, cells: Record<string, string>]
  * of the file, so a missing quotation mark in a large one would keep the worker busy for minutes.
  */
 const longest = 262_144
+/** Within how many lines with text the header is looked for: titles of reports may be above it. */
+export const headerWithin = 20
 
 /** Decodes a file piece by piece. */
 export async function* textOf(pieces: AsyncIterable<Buffer>, encoding: string): AsyncGenerator<string> {
@@ -18,12 +20,13 @@ export async function* textOf(pieces: AsyncIterable<Buffer>, encoding: string): 
   yield decoder.decode()
 }
 
-/** The lines of a CSV file (RFC 4180), in batches. Throws Unreadable if it is not one. */
+/** The lines of a CSV file (RFC 4180), in batches, and its header before these. Throws Unreadable if it is not one. */
 export async function* linesOf(
   text: AsyncIterable<string>,
-  { delimiter }: Dialect,
+  { delimiter }: Pick<Dialect, 'delimiter'>,
   resource: string,
   batch: number,
+  onHeader: (header: Header) => void = () => {},
 ): AsyncGenerator<Line[]> {
   const rows = parse({ delimiter, ignoreEmpty: false })
   let line = 1
@@ -46,7 +49,8 @@ export async function* linesOf(
   }
   // The loop below throws it.
   feed().catch((error: unknown) => rows.destroy(error as Error))
-  let header: string[] | undefined
+  const search = new HeaderSearch(resource)
+  let header: Header | undefined
   let lines: Line[] = []
   try {
     for await (const row of rows as AsyncIterable<string[]>) {
@@ -54,8 +58,8 @@ export async function* linesOf(
       // A quoted cell may span several lines.
       line += 1 + row.reduce((breaks, cell) => breaks + (cell.match(/\r\n|\r|\n/g)?.length ?? 0), 0)
       if (row.every(cell => cell.trim() === '')) continue
-      if (header === undefined) header = readHeader(row, resource)
-      else lines.push([at, cellsOf(row, header)])
+      if (header !== undefined) lines.push([at, cellsOf(row, header)])
+      else if ((header = search.look(row)) !== undefined) onHeader(header)
       if (lines.length >= batch) {
         yield lines
         lines = []
@@ -68,17 +72,48 @@ export async function* linesOf(
       )
     throw error
   }
-  if (header === undefined) throw new Unreadable('The file is empty.')
+  if (header === undefined) throw search.failure
   if (lines.length > 0) yield lines
 }
 
-function cellsOf(row: string[], header: string[]): Record<string, string> {
+/** Finds the header among the first lines. */
+class HeaderSearch {
+  /** Why the line that is most like a header is none. */
+  failure: Error = new Unreadable('The file is empty.')
+  readonly #resource: string
+  #best = -1
+  #looked = 0
+
+  constructor(resource: string) {
+    this.#resource = resource
+  }
+
+  look(row: string[]): Header | undefined {
+    try {
+      return readHeader(row, this.#resource)
+    } catch (error) {
+      const names = namesIn(row, this.#resource)
+      if (names > this.#best) {
+        this.#best = names
+        this.failure = error as Error
+      }
+      this.#looked += 1
+      if (this.#looked >= headerWithin) throw this.failure
+      return undefined
+    }
+  }
+}
+
+function cellsOf(row: string[], { names }: Header): Record<string, string> {
   const cells: Record<string, string> = {}
   for (const [n, cell] of row.entries()) {
     // PostgreSQL's text has no NUL.
     const value = cell.trim().replaceAll('\0', '\uFFFD')
+    if (value === '') continue
+    const name = names[n]
+    if (name !== undefined) cells[name] = value
     // Cells beyond the header get an empty name, which the check reports.
-    if (value !== '') cells[header[n] ?? ''] = value
+    else if (n >= names.length) cells[''] = value
   }
   return cells
 }

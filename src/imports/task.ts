@@ -1,6 +1,7 @@
 import type { Job, JobHelpers, TaskList } from 'graphile-worker'
-import { detectDecimal, detectDelimiter, detectEncoding, type Dialect, type Given } from './dialect.ts'
+import { detectDelimiter, detectEncoding, type Dialect, type Given } from './dialect.ts'
 import { Unreadable } from './columns.ts'
+import { Notation } from './notation.ts'
 import { type Line, linesOf, textOf } from './reading.ts'
 import { problems } from '../http/problems.ts'
 
@@ -32,16 +33,27 @@ async function* piecesOf(query: Query, id: string, chunks: number): AsyncGenerat
   }
 }
 
-async function dialectOf({ options }: Begun, pieces: () => AsyncIterable<Buffer>): Promise<Dialect> {
-  const encoding = options.encoding ?? (await detectEncoding(pieces()))
+/** How to read the file. What is found before it is known that it cannot be read is in `found`. */
+async function dialectOf(begun: Begun, pieces: () => AsyncIterable<Buffer>, found: Given): Promise<Dialect> {
+  const { options, resource } = begun
+  const encoding = (found.encoding = options.encoding ?? (await detectEncoding(pieces())))
   let sample = ''
   for await (const text of textOf(pieces(), encoding)) {
     sample = (sample + text).slice(0, sampleSize)
     if (sample.length === sampleSize) break
   }
-  const delimiter = options.delimiter ?? detectDelimiter(sample)
-  const decimal = options.decimal ?? (await detectDecimal(sample, delimiter))
-  return { ...options, encoding, delimiter, decimal }
+  const delimiter = (found.delimiter = options.delimiter ?? detectDelimiter(sample))
+  const notation = new Notation(resource, options)
+  const onHeader = ({ ignored }: { ignored: string[] }) => {
+    if (ignored.length > 0) found.ignored_columns = ignored.slice(0, 100).map(name => name.slice(0, 100))
+  }
+  // To the end only where nothing says what numbers or dates mean.
+  for await (const lines of linesOf(textOf(pieces(), encoding), { delimiter }, resource, batch, onHeader)) {
+    notation.weigh(lines)
+    if (!notation.isOpen) break
+  }
+  const { dates } = notation
+  return { ...options, ...found, encoding, delimiter, decimal: notation.decimal, ...(dates && { dates }) }
 }
 
 /** Stages the lines of an uploaded file; a retry starts over. */
@@ -50,7 +62,7 @@ async function check(id: string, helpers: JobHelpers): Promise<void> {
   const begun = await begin(query, id, 'check')
   if (!begun) return
   const pieces = () => piecesOf(query, id, begun.chunks)
-  const dialect = await dialectOf(begun, pieces)
+  let dialect: Given = { ...begun.options }
   const stage = async (lines: Line[]) => {
     const { rows } = await query<{ goes_on: boolean }>('select app.stage_import($1, $2, $3) as goes_on', [
       id,
@@ -63,8 +75,10 @@ async function check(id: string, helpers: JobHelpers): Promise<void> {
   // While the database checks a batch, the next one is read.
   let staged = Promise.resolve(true)
   try {
-    const text = textOf(pieces(), dialect.encoding)
-    for await (const lines of linesOf(text, dialect, begun.resource, batch)) {
+    const found = await dialectOf(begun, pieces, dialect)
+    dialect = found
+    const text = textOf(pieces(), found.encoding)
+    for await (const lines of linesOf(text, found, begun.resource, batch)) {
       if (!(await staged)) return
       staged = stage(lines)
       // It is thrown where it is awaited.

@@ -2,39 +2,102 @@
 -- The small functions have a standard SQL body and no settings of their own, so that they are inlined: they
 -- are called dozens of times per line.
 
+create or replace function app_private.csv_written_number(value text, decimal_is text) returns numeric
+language plpgsql immutable parallel safe
+set search_path = ''
+as $$
+declare
+  -- Blanks of all widths, apostrophes as in Switzerland, and a minus as typesetters have it.
+  plain constant text := translate(btrim(value), E' \u00a0\u2007\u2008\u2009\u202f''\u2019\u2212', '________-');
+  part constant text[] := regexp_match(plain,
+    '^(\()?_*([+-])?_*(?:[A-Z]{3}|(?:US|CA|C|AU|A|NZ|HK|S|R)?[$]|€|£|¥|₹|₩|zł|Fr\.|kr\.?)?_*([+-])?_*([0-9](?:[0-9._,]*[0-9])?)_*(?:[A-Z]{3}|(?:US|CA|C|AU|A|NZ|HK|S|R)?[$]|€|£|¥|₹|₩|zł|Fr\.|kr\.?)?_*([+-])?_*(\))?$');
+  -- Accountants set what is negative in brackets.
+  is_in_brackets constant boolean := part[1] is not null and part[6] is not null;
+  sign constant text := concat(part[2], part[3], part[5]);
+  digits constant text := part[4];
+begin
+  if digits is null or (part[1] is null) <> (part[6] is null) or length(sign) > 1 or is_in_brackets and sign <> ''
+    or digits like '%\_%' and digits !~ '^[0-9]{1,3}(_[0-9]{3})+([.,][0-9]{1,10})?$'
+  then
+    return null;
+  end if;
+  return app_private.csv_number(case when is_in_brackets then '-' else sign end || replace(digits, '_', ''), decimal_is);
+end
+$$;
+comment on function app_private.csv_written_number(text, text) is
+  'Parses a number as people write it: with a currency on either side, with blanks or apostrophes between thousands, in brackets or with the minus at its end if it is negative; NULL if it is not a number.';
+alter function app_private.csv_written_number(text, text) owner to callboard_definer;
+
 create or replace function app_private.csv_number(value text, decimal_is text) returns numeric
 language sql immutable parallel safe
 return case
   -- A group has exactly three digits: 1,5 is not fifteen.
   when decimal_is = 'comma' and value ~ '^[+-]?([0-9]{1,3}(\.[0-9]{3})+|[0-9]{1,18})(,[0-9]{1,10})?$' then replace(replace(value, '.', ''), ',', '.')::numeric
   when decimal_is = 'point' and value ~ '^[+-]?([0-9]{1,3}(,[0-9]{3})+|[0-9]{1,18})(\.[0-9]{1,10})?$' then replace(value, ',', '')::numeric
+  -- Few are, and this is slower.
+  when value ~ '[^0-9.,+-]|[0-9]-$' then app_private.csv_written_number(value, decimal_is)
 end;
-comment on function app_private.csv_number(text, text) is 'Parses a number with comma or point as the decimal separator and the other one between thousands; NULL if it is not a number.';
+comment on function app_private.csv_number(text, text) is 'Parses a number with comma or point as the decimal separator and the other one between thousands, or as app_private.csv_written_number does; NULL if it is not a number.';
 alter function app_private.csv_number(text, text) owner to callboard_definer;
+
+create or replace function app_private.names_other_currency(value text, currency text) returns boolean
+language plpgsql immutable parallel safe
+set search_path = ''
+as $$
+declare
+  mark constant text := (regexp_match(value, '[A-Z]{3}|[A-Z]{0,2}[$]|€|£|¥|₹|₩|zł|Fr\.|kr'))[1];
+begin
+  return case
+    when mark ~ '^[A-Z]{3}$' then mark <> currency
+    when mark = chr(36) then currency !~ '^(USD|CAD|AUD|NZD|HKD|SGD|TWD|MXN|ARS|CLP|COP|BBD|BMD|BSD|BZD|FJD|GYD|JMD|KYD|LRD|NAD|SBD|SRD|TTD|XCD)$'
+    when right(mark, 1) = chr(36) then currency <> case left(mark, -1) when 'US' then 'USD' when 'C' then 'CAD' when 'CA' then 'CAD' when 'A' then 'AUD' when 'AU' then 'AUD'
+      when 'NZ' then 'NZD' when 'HK' then 'HKD' when 'S' then 'SGD' when 'R' then 'BRL' else '' end
+    when mark = '£' then currency !~ '^(GBP|GIP|FKP|SHP|EGP|LBP|SYP|SDG|SSP)$'
+    when mark = '¥' then currency not in ('JPY', 'CNY')
+    when mark = 'kr' then currency not in ('SEK', 'NOK', 'DKK', 'ISK')
+    when mark = 'Fr.' then currency !~ '^(CHF|XAF|XOF|XPF)$'
+    else currency <> case mark when '€' then 'EUR' when '₹' then 'INR' when '₩' then 'KRW' when 'zł' then 'PLN' end
+  end is true;
+end
+$$;
+comment on function app_private.names_other_currency(text, text) is 'Whether an amount is written with the sign or the code of another currency.';
+alter function app_private.names_other_currency(text, text) owner to callboard_definer;
 
 create or replace function app_private.csv_date(value text, order_is text) returns date
 language plpgsql immutable parallel safe
 set search_path = ''
 as $$
 declare
+  months constant text[] := '{jan,feb,mar,apr,may,jun,jul,aug,sep,oct,nov,dec}';
+  day_only constant text := case when value ~ ':' then regexp_replace(value, '[T ]+[0-9]{1,2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?( ?[AaPp][Mm]|Z|[+-][0-9]{2}:?[0-9]{2})?$', '') else value end;
   part text[];
   y integer;
   m integer;
   d integer;
   found date;
 begin
-  if value ~ '^[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}$' then
-    part := string_to_array(value, '-');
+  if day_only ~ '^[0-9]{4}([/.-])[0-9]{1,2}\1[0-9]{1,2}$' then
+    part := regexp_split_to_array(day_only, '[/.-]');
     y := part[1]; m := part[2]; d := part[3];
-  elsif value ~ '^[0-9]{1,2}\.[0-9]{1,2}\.[0-9]{4}$' then
-    part := string_to_array(value, '.');
+  elsif day_only ~ '^[0-9]{8}$' then
+    y := left(day_only, 4); m := substr(day_only, 5, 2); d := right(day_only, 2);
+  elsif day_only ~ '^[0-9]{1,2}\. ?[0-9]{1,2}\. ?[0-9]{4}$' then
+    part := string_to_array(day_only, '.');
     y := part[3]; m := part[2]; d := part[1];
-  elsif value ~ '^[0-9]{1,2}/[0-9]{1,2}/[0-9]{4}$' and order_is in ('dmy', 'mdy') then
-    part := string_to_array(value, '/');
+  elsif day_only ~ '^[0-9]{1,2}([/-])[0-9]{1,2}\1[0-9]{4}$' and order_is in ('dmy', 'mdy') then
+    part := regexp_split_to_array(day_only, '[/-]');
     y := part[3];
     m := part[case order_is when 'dmy' then 2 else 1 end]; d := part[case order_is when 'dmy' then 1 else 2 end];
+  elsif day_only ~* '^[0-9]{1,2}(st|nd|rd|th)?[ -]+[a-z]{3,9}\.?[ ,-]+[0-9]{4}$' then
+    part := regexp_match(day_only, '^([0-9]+)[a-z]*[ -]+([a-z]+)\.?[ ,-]+([0-9]{4})$', 'i');
+    d := part[1]; y := part[3];
+    m := array_position(months, lower(left(part[2], 3)));
+  elsif day_only ~* '^[a-z]{3,9}\.? +[0-9]{1,2}(st|nd|rd|th)?,? +[0-9]{4}$' then
+    part := regexp_match(day_only, '^([a-z]+)\.? +([0-9]+)[a-z]*,? +([0-9]{4})$', 'i');
+    d := part[2]; y := part[3];
+    m := array_position(months, lower(left(part[1], 3)));
   end if;
-  if y is null or y not between 1 and 9999 or m not between 1 and 12 or d not between 1 and 31 then
+  if y is null or m is null or y not between 1 and 9999 or m not between 1 and 12 or d not between 1 and 31 then
     return null;
   end if;
   found := make_date(y, m, 1) + (d - 1);
@@ -42,7 +105,7 @@ begin
 end
 $$;
 comment on function app_private.csv_date(text, text) is
-  'Parses a date: 2027-03-14, 14.3.2027, or with slashes in the order dmy or mdy; NULL if it is not a date.';
+  'Parses a date, also one with a time behind it: 2027-03-14, 20270314, 14.3.2027, 14 March 2027, March 14, 2027, or with slashes or dashes in the order dmy or mdy; NULL if it is not a date.';
 alter function app_private.csv_date(text, text) owner to callboard_definer;
 
 create or replace function app_private.csv_time(value text) returns time
@@ -83,11 +146,13 @@ return app_private.bad(in_column, length(value) > longest, 'Longer than ' || lon
 comment on function app_private.bad_text(text, text, integer) is 'The problem of a text that is too long, or NULL.';
 alter function app_private.bad_text(text, text, integer) owner to callboard_definer;
 
-create or replace function app_private.bad_day(in_column text, value text, day date) returns jsonb
+create or replace function app_private.bad_day(in_column text, value text, day date, order_is text) returns jsonb
 language sql stable parallel safe
-return app_private.bad(in_column, value is not null and not coalesce(app.is_day(day), false), 'Not a date between 1900 and 2199: write 2027-03-14.');
-comment on function app_private.bad_day(text, text, date) is 'The problem of a text that is not a valid day (app.is_day), or NULL; `day` is its parsed value.';
-alter function app_private.bad_day(text, text, date) owner to callboard_definer;
+return app_private.bad(in_column, value is not null and not coalesce(app.is_day(day), false),
+  case when order_is is null and value ~ '^[0-9]{1,2}[/-][0-9]{1,2}[/-][0-9]{4}' then 'Which is the day, and which the month? Upload the file again with dates=dmy or dates=mdy.'
+    else 'Not a date between 1900 and 2199: write 2027-03-14.' end);
+comment on function app_private.bad_day(text, text, date, text) is 'The problem of a text that is not a valid day (app.is_day), or NULL; `day` is its parsed value, and the last argument the order of days and months in the file.';
+alter function app_private.bad_day(text, text, date, text) owner to callboard_definer;
 
 create or replace function app_private.bad_time(in_column text, value text, time_of_day time) returns jsonb
 language sql stable parallel safe
@@ -100,6 +165,16 @@ language sql stable parallel safe
 return app_private.bad(in_column, value is not null and coalesce(count not between smallest and 2147483647 or count <> trunc(count), true), reason);
 comment on function app_private.bad_count(text, text, numeric, integer, text) is 'The problem of a text that is not a whole number of at least `smallest`, or NULL; `count` is its parsed value.';
 alter function app_private.bad_count(text, text, numeric, integer, text) owner to callboard_definer;
+
+create or replace function app_private.bad_amount(in_column text, value text, units numeric, minor numeric, currency text) returns jsonb
+language sql stable parallel safe
+return coalesce(
+  -- Zeros, too: who writes three decimals of euros means thousands, or another currency.
+  app_private.bad(in_column, scale(units) > app.minor_digits(currency) or scale(minor) > 0, format('%s has %s decimal places.', currency, app.minor_digits(currency))),
+  app_private.bad(in_column, case when value ~ '[^0-9.,+-]' then app_private.names_other_currency(value, currency) end, format('It is written with another currency than %s.', currency)));
+comment on function app_private.bad_amount(text, text, numeric, numeric, text) is
+  'The problem of an amount with more decimals than its currency has, or with the sign of another one; units and minor are what was parsed.';
+alter function app_private.bad_amount(text, text, numeric, numeric, text) owner to callboard_definer;
 
 create or replace function app_private.bad_choice(in_column text, value text, choices text[], reason text) returns jsonb
 language sql stable parallel safe
@@ -118,20 +193,24 @@ begin
   with given as materialized (
     select (x.value ->> 0)::integer as line, x.value -> 1 as v from jsonb_array_elements(lines) as x
   ),
+  -- Once for each line, and not for every mention of them.
+  numbers as materialized (
+    select g.line, g.v, o.currency as base, coalesce(upper(g.v ->> 'currency'), o.currency) as currency,
+      app_private.csv_number(g.v ->> 'amount', i.options ->> 'decimal') as amount_units, app_private.csv_number(g.v ->> 'amount_minor', i.options ->> 'decimal') as amount_minor,
+      app_private.csv_number(g.v ->> 'tax', i.options ->> 'decimal') as tax_units, app_private.csv_number(g.v ->> 'tax_minor', i.options ->> 'decimal') as tax_minor
+    from given g, app.organizations o where o.id = i.organization_id
+  ),
   read as materialized (
-    select g.line, g.v, o.currency as base,
-      coalesce(upper(g.v ->> 'currency'), o.currency) as currency,
-      coalesce(app_private.csv_number(g.v ->> 'amount', i.options ->> 'decimal') * 10::numeric ^ app.minor_digits(coalesce(upper(g.v ->> 'currency'), o.currency)),
-        app_private.csv_number(g.v ->> 'amount_minor', i.options ->> 'decimal')) as amount,
-      coalesce(app_private.csv_number(g.v ->> 'tax', i.options ->> 'decimal') * 10::numeric ^ app.minor_digits(coalesce(upper(g.v ->> 'currency'), o.currency)),
-        app_private.csv_number(g.v ->> 'tax_minor', i.options ->> 'decimal')) as tax,
+    select g.*,
+      coalesce(g.amount_units * 10::numeric ^ app.minor_digits(g.currency), g.amount_minor) as amount,
+      coalesce(g.tax_units * 10::numeric ^ app.minor_digits(g.currency), g.tax_minor) as tax,
       app_private.csv_number(g.v ->> 'exchange_rate', i.options ->> 'decimal') as rate,
       app_private.csv_date(g.v ->> 'booked_on', i.options ->> 'dates') as booked_on,
       app_private.csv_date(g.v ->> 'due_on', i.options ->> 'dates') as due_on,
       app_private.csv_uuid(g.v ->> 'show_id') as show_id,
       app_private.csv_uuid(g.v ->> 'itinerary_id') as itinerary_id,
       coalesce(g.v ->> 'source', i.options ->> 'source', 'import') as source
-    from given g, app.organizations o where o.id = i.organization_id
+    from numbers g
   ),
   meant as materialized (
     select r.*, k.kind, c.id as category_id, s.has_show,
@@ -151,10 +230,10 @@ begin
       app_private.bad('', m.v ? '', 'The line has more cells than the header has columns.'),
       -- When.
       app_private.missing('booked_on', m.v ->> 'booked_on', 'A date is required.'),
-      app_private.bad_day('booked_on', m.v ->> 'booked_on', m.booked_on),
+      app_private.bad_day('booked_on', m.v ->> 'booked_on', m.booked_on, i.options ->> 'dates'),
       app_private.bad('booked_on', exists (select from app.finance_periods f where f.organization_id = i.organization_id
         and f.month = date_trunc('month', m.booked_on)::date), 'The books of this month are closed.'),
-      app_private.bad_day('due_on', m.v ->> 'due_on', m.due_on),
+      app_private.bad_day('due_on', m.v ->> 'due_on', m.due_on, i.options ->> 'dates'),
       -- Category.
       app_private.bad_choice('kind', m.kind, '{income,expense}', 'Must be income or expense.'),
       app_private.bad('category', m.kind in ('income', 'expense') and m.v ->> 'category' is null, 'A category is required.'),
@@ -166,11 +245,12 @@ begin
       app_private.missing('amount', coalesce(m.v ->> 'amount', m.v ->> 'amount_minor'), 'An amount is required.'),
       app_private.bad('amount', m.amount is null and coalesce(m.v ->> 'amount', m.v ->> 'amount_minor') is not null,
         format('Not a number (decimal %s expected).', i.options ->> 'decimal')),
-      app_private.bad('amount', m.amount <> trunc(m.amount), format('%s has %s decimal places.', m.currency, app.minor_digits(m.currency))),
+      app_private.bad_amount('amount', coalesce(m.v ->> 'amount', m.v ->> 'amount_minor'), m.amount_units, m.amount_minor, m.currency),
       app_private.bad('amount', abs(m.amount) > 9007199254740991, 'The amount is too large.'),
       app_private.bad('amount', m.amount < 0 and m.v ->> 'kind' is not null, 'An amount must not be negative if the column kind gives the direction.'),
       app_private.bad('tax', coalesce(m.v ->> 'tax', m.v ->> 'tax_minor') is not null
         and (m.tax is null or m.tax <> trunc(m.tax) or abs(m.tax) > abs(m.amount)), 'Not an amount of money between 0 and the amount.'),
+      app_private.bad_amount('tax', coalesce(m.v ->> 'tax', m.v ->> 'tax_minor'), m.tax_units, m.tax_minor, m.currency),
       -- Currency.
       app_private.bad('currency', not exists (select from app.currencies c where c.code = m.currency), 'There is no such currency.'),
       app_private.bad('exchange_rate', m.v ->> 'exchange_rate' is not null and coalesce(m.rate <= 0 or m.rate > 1000000000, true), 'Not a positive number.'),
@@ -238,8 +318,8 @@ begin
   read as materialized (
     select g.line, g.v,
       case when coalesce(g.v ->> 'fee', g.v ->> 'fee_minor') is not null then coalesce(upper(g.v ->> 'currency'), o.currency) end as currency,
-      coalesce(app_private.csv_number(g.v ->> 'fee', i.options ->> 'decimal') * 10::numeric ^ app.minor_digits(coalesce(upper(g.v ->> 'currency'), o.currency)),
-        app_private.csv_number(g.v ->> 'fee_minor', i.options ->> 'decimal')) as fee,
+      coalesce(f.fee_units * 10::numeric ^ app.minor_digits(coalesce(upper(g.v ->> 'currency'), o.currency)), f.fee_minor) as fee,
+      f.fee_units, f.fee_minor,
       app_private.csv_date(g.v ->> 'show_on', i.options ->> 'dates') as show_on,
       app_private.csv_time(g.v ->> 'doors_time') as doors_time, app_private.csv_time(g.v ->> 'start_time') as start_time,
       app_private.csv_time(g.v ->> 'curfew_time') as curfew_time,
@@ -249,6 +329,8 @@ begin
       n.id as venue_id, n.found, w.may_write_fees
     from given g
     cross join (select app.has_permission('finance.write') as may_write_fees offset 0) w
+    cross join lateral (select app_private.csv_number(g.v ->> 'fee', i.options ->> 'decimal') as fee_units,
+      app_private.csv_number(g.v ->> 'fee_minor', i.options ->> 'decimal') as fee_minor offset 0) f
     cross join app.organizations o
     join named n on n.venue_key = g.venue_key
     where o.id = i.organization_id
@@ -270,7 +352,7 @@ begin
       app_private.bad('venue', m.found > 1, 'Several venues have this name: add the column city.'),
       -- When.
       app_private.missing('show_on', m.v ->> 'show_on', 'A date is required.'),
-      app_private.bad_day('show_on', m.v ->> 'show_on', m.show_on),
+      app_private.bad_day('show_on', m.v ->> 'show_on', m.show_on, i.options ->> 'dates'),
       app_private.bad_time('doors_time', m.v ->> 'doors_time', m.doors_time),
       app_private.bad_time('start_time', m.v ->> 'start_time', m.start_time),
       app_private.bad_time('curfew_time', m.v ->> 'curfew_time', m.curfew_time),
@@ -284,7 +366,7 @@ begin
         'Entering a fee needs the permission finance.write: leave the column out, or have somebody import it who holds them.'),
       app_private.bad('fee', coalesce(m.v ->> 'fee', m.v ->> 'fee_minor') is not null and coalesce(m.fee not between 0 and 9007199254740991, true),
         format('Not a number of at least 0 (decimal %s expected).', i.options ->> 'decimal')),
-      app_private.bad('fee', m.fee <> trunc(m.fee), format('%s has %s decimal places.', m.currency, app.minor_digits(m.currency))),
+      app_private.bad_amount('fee', coalesce(m.v ->> 'fee', m.v ->> 'fee_minor'), m.fee_units, m.fee_minor, m.currency),
       app_private.bad('currency', m.currency is not null and not exists (select from app.currencies c where c.code = m.currency), 'There is no such currency.'),
       -- Source.
       app_private.bad_line('source', m.source, 100),

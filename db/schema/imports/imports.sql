@@ -106,6 +106,7 @@ create or replace view app.import_list with (security_invoker = true) as
     json_build_object('id', i.id, 'resource', i.resource, 'file_name', i.file_name, 'bytes', i.bytes, 'sha256', app.import_digest(i.id),
       'delimiter', i.options ->> 'delimiter', 'decimal', i.options ->> 'decimal', 'encoding', i.options ->> 'encoding',
       'dates', i.options ->> 'dates', 'source', i.options ->> 'source',
+      'ignored_columns', coalesce(i.options -> 'ignored_columns', '[]'),
       'status', i.status, 'on_error', i.on_error, 'lines', i.lines, 'bad_lines', i.bad_lines, 'existing', i.existing, 'created', i.created,
       'lines_done', coalesce(p.lines_done, 0), 'failure', i.failure,
       'created_by', i.created_by, 'created_at', i.created_at, 'finished_at', i.finished_at) as body
