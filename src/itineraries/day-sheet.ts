@@ -10,6 +10,7 @@ p { margin: .2rem 0 }
 table { width: 100%; border-collapse: collapse }
 td { padding: .3rem .6rem .3rem 0; border-bottom: 1px solid #bbb; vertical-align: top }
 td:first-child { width: 9rem; white-space: nowrap; font-variant-numeric: tabular-nums }
+.off { border: 2px solid #111; padding: 0 .4rem; text-transform: uppercase }
 .note { white-space: pre-wrap; color: #444 }
 @page { margin: 15mm }
 @media print { body { margin: 0; max-width: none } tr, h2 { break-inside: avoid } h2 { break-after: avoid } }
@@ -35,6 +36,12 @@ function timeOf({ certainty, start_time, starts_next_day, end_time, ends_next_da
   return `${about}${start_time}${starts_next_day ? ' +1' : ''}${end}`
 }
 
+/** Days from one to another, as in a time table: +1 for the next day, −1 across the date line. */
+function daysBetween(from: string, to: string): string {
+  const days = (Date.parse(to) - Date.parse(from)) / 86_400_000
+  return days === 0 ? '' : days > 0 ? ` +${days}` : ` −${-days}`
+}
+
 const itemRow = (item: Item) =>
   html`<tr>
     <td>${timeOf(item)}</td>
@@ -46,7 +53,7 @@ const itemRow = (item: Item) =>
 
 const segmentRow = (s: DaySheet['segments'][number]) =>
   html`<tr>
-    <td>${s.departs_time}–${s.arrives_time}${s.arrives_on > s.departs_on && ' +1'}</td>
+    <td>${s.departs_time}–${s.arrives_time}${daysBetween(s.departs_on, s.arrives_on)}</td>
     <td>
       <strong>${s.from_place} → ${s.to_place}</strong>
       ${words(s.carrier, s.number, s.confirmation_number && `confirmation ${s.confirmation_number}`)}
@@ -76,6 +83,9 @@ const lodgingRow = (l: DaySheet['lodgings'][number]) =>
     </td>
   </tr>`
 
+/** The statuses of shows that do not take place on their day. */
+const off = new Set(['cancelled', 'postponed'])
+
 /** The sheet of a day as a printable page. */
 export function renderDaySheet({ itinerary, day, items, segments, lodgings }: DaySheet): string {
   const { show } = day
@@ -88,8 +98,11 @@ export function renderDaySheet({ itinerary, day, items, segments, lodgings }: Da
       ${
         show &&
         html`<p>
+          ${off.has(show.status) && html`<strong class="off">${show.status}</strong> `}
           <strong>${show.title}</strong>
           ${words(
+            !off.has(show.status) && show.status,
+            show.show_on !== day.day_on && `moved to ${show.show_on}`,
             show.venue_name,
             show.venue_city,
             show.doors_time && `doors ${show.doors_time}`,

@@ -1,6 +1,6 @@
 // The published parts of an itinerary: its versions, and the sheet of a day.
 import { type Static, Type } from '@sinclair/typebox'
-import { Id, Line, LocalTime, Nullable, Strict, Text, Timestamp } from '../http/schemas.ts'
+import { DateOnly, Id, Line, LocalTime, Nullable, Strict, Text, Timestamp } from '../http/schemas.ts'
 import { detailsOf } from './itinerary-part.ts'
 import { DayEntry, ItemEntry, itineraries, LodgingEntry, SegmentEntry } from './shapes.ts'
 
@@ -34,6 +34,7 @@ const ShowOfDay = Strict(
     id: Id,
     title: Line('Winter Tour'),
     status: Type.String({ maxLength: 20, pattern: '^[a-z]+$', examples: ['confirmed'] }),
+    show_on: DateOnly,
     venue_name: Nullable(Line('Teatro Miramar')),
     venue_city: Nullable(Line('Lisbon')),
     doors_time: Nullable(LocalTime),

@@ -98,11 +98,11 @@ t.test('the calendar', async t => {
       entries.map(({ title, starts_at }) => [title, starts_at?.slice(11, 16) ?? 'all day']),
       [
         ['Hotel Miramar', 'all day'],
-        ['Nowhere', 'all day'],
         ['Some time', 'all day'],
         ['Berlin BER → Lisbon LIS', '08:15'],
         ['Early', '14:00'],
         ['Soundcheck', '16:30'],
+        ['Nowhere', '20:00'],
         ['Late', '22:00'],
       ],
     )

@@ -9,7 +9,16 @@ import {
   startServer,
   type TestServer,
 } from '../support/helper.ts'
-import { aDay, anItem, anItinerary, aSegment, dayOne, dayTwo, makeTour } from '../support/itineraries.ts'
+import {
+  aDay,
+  anItem,
+  anItinerary,
+  aSegment,
+  dayOne,
+  dayThree,
+  dayTwo,
+  makeTour,
+} from '../support/itineraries.ts'
 import { openLogin, secretOf } from '../isolation/world.ts'
 import { walk } from '../support/pages.ts'
 import { outcome } from '../support/tokens.ts'
@@ -614,6 +623,45 @@ t.test('the sheet of a day as a page', async t => {
     t.match(text, '23:00–02:00 +1')
     t.match(text, /03:00 \+1[\s\S]*Bus call/)
     t.match(text, '23:30–02:20 +1')
+    const la = { ...aSegment, itinerary_id: tour.itineraries, departs_time: '22:30' }
+    await add('travel-segments', {
+      ...la,
+      ...{ from_place: 'LAX', from_time_zone: 'America/Los_Angeles', to_place: 'SYD' },
+      ...{ to_time_zone: 'Australia/Sydney', arrives_on: dayThree, arrives_time: '08:30' },
+    })
+    await add('travel-segments', {
+      ...la,
+      ...{ from_place: 'SYD', from_time_zone: 'Australia/Sydney', departs_on: dayOne, departs_time: '00:10' },
+      ...{
+        to_place: 'HNL',
+        to_time_zone: 'Pacific/Honolulu',
+        arrives_on: dayOne.replace('14', '13'),
+        arrives_time: '13:05',
+      },
+    })
+    const flights = (await get('text/html')).text
+    t.match(flights, '22:30–08:30 +2')
+    t.match(flights, '00:10–13:05 −1')
+  })
+
+  await t.test('says that its show is off, or on another day', async t => {
+    const { body } = await call<{ id: string }>('POST /api/shows', {
+      token: ana.token,
+      body: { title: 'Big Night', artist: 'A', show_on: dayOne, status: 'confirmed' },
+    })
+    const of = `/api/itinerary-days/${tour['itinerary-days']}`
+    t.equal((await call(`PATCH ${of}`, { token: ana.token, body: { show_id: body.id } })).status, 200)
+    const change = async (change: object) => {
+      const url = `PATCH /api/shows/${body.id}` as const
+      t.equal((await call(url, { token: ana.token, body: change })).status, 200)
+      return (await get('text/html')).text
+    }
+    t.match(await change({ notes: null }), /<strong>Big Night<\/strong>\s+confirmed/)
+    t.match(await change({ show_on: dayTwo }), `moved to ${dayTwo}`)
+    t.match(await change({ show_on: dayOne, status: 'postponed' }), '<strong class="off">postponed</strong>')
+    t.notMatch(await change({ status: 'cancelled' }), /moved to/)
+    t.match((await get('text/html')).text, '<strong class="off">cancelled</strong>')
+    t.match((await get()).body, { day: { show: { status: 'cancelled', show_on: dayOne } } })
   })
 
   await t.test('has no scripts, loads nothing, and a browser would show its style', async t => {

@@ -1,19 +1,31 @@
 -- The calendar: shows and itinerary entries, as far as the member may see each of them.
 
+create or replace function app.base_time_zone() returns text
+language sql stable parallel restricted security definer
+set search_path = ''
+set client_min_messages = 'error'
+begin atomic
+  select o.time_zone from app.organizations o where o.id = app.current_org();
+end;
+comment on function app.base_time_zone() is 'The time zone of this transaction''s organization, in which what has no place of its own happens.';
+alter function app.base_time_zone() owner to callboard_definer;
+grant execute on function app.base_time_zone() to callboard_api, callboard_definer;
+
 create or replace view app.calendar_entries with (security_invoker = true) as
   select s.organization_id, 'show' as kind, s.id, null::uuid as itinerary_id, s.title, nullif(concat_ws(', ', v.name, v.city), '') as location,
     s.artist as detail, s.show_on as first_on, s.show_on as last_on,
-    case when v.id is not null then s.show_on + s.start_time end as local_start,
+    s.show_on + s.start_time as local_start,
     -- A curfew at or before the start is on the next day.
-    case when v.id is not null and s.start_time is not null then s.show_on + (s.curfew_time <= s.start_time)::integer + s.curfew_time end as local_end,
-    v.time_zone as start_zone, v.time_zone as end_zone,
-    (s.show_on + s.start_time) at time zone v.time_zone as starts_at,
-    case when s.start_time is not null then (s.show_on + (s.curfew_time <= s.start_time)::integer + s.curfew_time) at time zone v.time_zone end as ends_at,
+    case when s.start_time is not null then s.show_on + (s.curfew_time <= s.start_time)::integer + s.curfew_time end as local_end,
+    z.name as start_zone, z.name as end_zone,
+    (s.show_on + s.start_time) at time zone z.name as starts_at,
+    case when s.start_time is not null then (s.show_on + (s.curfew_time <= s.start_time)::integer + s.curfew_time) at time zone z.name end as ends_at,
     case s.status when 'cancelled' then 'cancelled' when 'confirmed' then 'confirmed' when 'played' then 'confirmed'
       when 'settled' then 'confirmed' else 'tentative' end as status,
     s.version, s.updated_at
   from app.shows s
   left join app.venues v on v.organization_id = s.organization_id and v.id = s.venue_id
+  cross join lateral (select coalesce(v.time_zone, (select app.base_time_zone())) as name) z
   where s.deleted_at is null
   union all
   select e.organization_id, e.kind, e.id, e.itinerary_id, e.title, e.location, e.detail, e.first_on, e.last_on, e.local_start, e.local_end,

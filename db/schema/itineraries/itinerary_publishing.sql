@@ -208,7 +208,7 @@ begin
   select 200, json_build_object(
     'itinerary', head.body,
     'day', (select d.body || jsonb_build_object('show', (
-        select json_build_object('id', s.id, 'title', s.title, 'status', s.status, 'venue_name', v.name, 'venue_city', v.city,
+        select json_build_object('id', s.id, 'title', s.title, 'status', s.status, 'show_on', s.show_on, 'venue_name', v.name, 'venue_city', v.city,
           'doors_time', to_char(s.doors_time, 'HH24:MI'), 'start_time', to_char(s.start_time, 'HH24:MI'), 'curfew_time', to_char(s.curfew_time, 'HH24:MI'))
         from app.shows s left join app.venues v on v.organization_id = s.organization_id and v.id = s.venue_id
         where s.organization_id = d.organization_id and s.id = (d.body ->> 'show_id')::uuid and s.deleted_at is null))),
