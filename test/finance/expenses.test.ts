@@ -415,6 +415,32 @@ t.test('a receipt', async t => {
     t.equal((await send(dov, `DELETE ${at}/receipt`)).status, 204)
   })
 
+  await t.test(
+    'takes with others of one person half of the room, unless they hold finance.write',
+    async t => {
+      const most = 262_144_000
+      /** As if those receipts of somebody that there are came to so much, but for the bytes given. */
+      const allBut = (person: Person, rest: number) => db.admin`
+      with r as (select expense_id, sum(bytes) over () - bytes as others from app.expense_receipts where created_by = ${person.id} limit 1)
+      update app.expense_receipts e set bytes = ${most - rest}::int - r.others from r where e.expense_id = r.expense_id`
+      for (const person of [dov, max]) {
+        const { body: one } = await enter(person)
+        const { body: other } = await enter(person)
+        t.equal((await put(person, `/api/expenses/${one.id}`, pdf)).status, 200)
+        await db.admin`alter table app.expense_receipts drop constraint expense_receipts_size`
+        await allBut(person, pdf.length)
+        t.equal((await put(person, `/api/expenses/${other.id}`, pdf)).status, 200, 'exactly half')
+        t.equal(
+          outcome(await put(person, `/api/expenses/${other.id}`, Buffer.concat([pdf, pdf]))),
+          person === dov ? '409 receipt_storage_full' : '200',
+        )
+        for (const { id } of [one, other])
+          t.equal((await send(person, `DELETE /api/expenses/${id}/receipt`)).status, 204)
+        await db.admin`alter table app.expense_receipts add constraint expense_receipts_size check (bytes between 1 and 5242880) not valid`
+      }
+    },
+  )
+
   await t.test('counts with imports in what the company may store, 500 MiB', async t => {
     const { body: draft } = await enter(dov)
     const at = `/api/expenses/${draft.id}`

@@ -201,6 +201,13 @@ t.test('nobody has two on a day of a tour', async t => {
   t.match((await enter(tour, { party_member_id: dov })).body, {
     detail: /^Dov Levi has one from 2027-03-1\d to 2027-03-1\d\.$/,
   })
+  const blind = await joinAs(server, ana, ['itineraries.read', 'finance.write', 'organization.read'])
+  await send(ana, `POST /api/itineraries/${tour}/publish`, { note: null })
+  t.equal(
+    outcome(await enter(tour, { person: 'DOV LEVI' }, blind)),
+    '403 permission_denied',
+    'which is no answer',
+  )
 
   await t.test('also when one is changed or restored', async t => {
     const path = await entered(tour, { person: 'Dov Levi 2' })

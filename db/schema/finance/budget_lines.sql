@@ -45,8 +45,8 @@ create or replace view app.budget_line_rows with (security_invoker = true) as
 
 -- Those of a tour that the member sees: its draft or, for those who do not plan, a published version.
 select app_private.tenant_table('budget_lines', noun => 'budget_line', permission => 'finance', path => '/api/budget-lines',
-  besides => $$(exists (select from app.itineraries i where ((i.organization_id = budget_lines.organization_id) and (i.id = budget_lines.itinerary_id))))
-    or (exists (select from app.itinerary_versions v where ((v.organization_id = budget_lines.organization_id) and (v.itinerary_id = budget_lines.itinerary_id))))$$);
+  besides => $$(exists (select from app.itineraries i where ((i.organization_id = (select app.org_if_reading('itineraries.write'))) and (i.id = budget_lines.itinerary_id))))
+    or (exists (select from app.itinerary_versions v where ((v.organization_id = (select app.org_if('itineraries.read'))) and (v.itinerary_id = budget_lines.itinerary_id))))$$);
 select app_private.hide_changes('app.budget_lines', 'itineraries.write');
 grant insert (itinerary_id, category_id, amount_minor, currency, exchange_rate, note), update (category_id, amount_minor, exchange_rate, note)
   on app.budget_lines to callboard_api;

@@ -57,12 +57,17 @@ begin
   perform app_private.lock_storing(new.organization_id);
   if app_private.receipt_bytes(new.organization_id) + app_private.import_bytes(new.organization_id) > 524288000 then
     perform app.refuse(409, 'receipt_storage_full');
+  -- Anybody may enter expenses: one of them alone does not take the room that all have.
+  elsif app.org_if('finance.write') is null and (
+    select sum(r.bytes) from app.expense_receipts r where r.organization_id = new.organization_id and r.created_by = new.created_by) > 262144000
+  then
+    perform app.refuse(409, 'receipt_storage_full', 'Those of one person take at most half of what an organization may store, unless they hold finance.write.');
   end if;
   return null;
 end
 $$;
 comment on function app_private.tg_expense_receipts__900_room() is
-  'Asks for room when the transaction ends, one at a time, together with the files of imports. PT409 receipt_storage_full.';
+  'Asks for room when the transaction ends, one at a time, together with the files of imports; whoever does not hold finance.write has half of it. PT409 receipt_storage_full.';
 alter function app_private.tg_expense_receipts__900_room() owner to callboard_definer;
 do $$
 begin

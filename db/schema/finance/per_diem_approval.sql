@@ -9,9 +9,7 @@ declare
   p app.per_diems;
 begin
   select * into p from app.per_diems x where x.organization_id = app.org_if('finance.read') and x.id = per_diem and x.deleted_at is null;
-  -- As the policy has it, which shows the definer all.
-  if not found or not (p.itinerary_id is null or app.org_if('itineraries.write') is not null or app.org_if('itineraries.read') is not null
-      and exists (select from app.itinerary_versions v where v.organization_id = p.organization_id and v.itinerary_id = p.itinerary_id)) then
+  if not found or not app_private.member_sees('app.per_diems', per_diem) then
     perform app.refuse(404, 'not_found');
   end if;
   perform app.check_version(p.version, if_match);

@@ -90,8 +90,8 @@ alter function app_private.require_planned(regclass, uuid) owner to callboard_de
 select app_private.tenant_table('per_diems', noun => 'per_diem', permission => 'finance', path => '/api/per-diems',
   guard => 'app_private.require_planned(regclass, uuid)', verbs => '{"status": "change_status"}',
   besides => $$(itinerary_id is null)
-    or (exists (select from app.itineraries i where ((i.organization_id = per_diems.organization_id) and (i.id = per_diems.itinerary_id))))
-    or (exists (select from app.itinerary_versions v where ((v.organization_id = per_diems.organization_id) and (v.itinerary_id = per_diems.itinerary_id))))$$);
+    or (exists (select from app.itineraries i where ((i.organization_id = (select app.org_if_reading('itineraries.write'))) and (i.id = per_diems.itinerary_id))))
+    or (exists (select from app.itinerary_versions v where ((v.organization_id = (select app.org_if('itineraries.read'))) and (v.itinerary_id = per_diems.itinerary_id))))$$);
 select app_private.hide_changes('app.per_diems', 'itineraries.write');
 grant insert (itinerary_id, person, party_member_id, category_id, starts_on, ends_on, daily_minor, currency, exchange_rate, note),
   update (person, party_member_id, category_id, starts_on, ends_on, daily_minor, exchange_rate, note)

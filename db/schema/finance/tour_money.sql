@@ -38,6 +38,17 @@ comment on function app_private.tour_records(uuid) is
   'The records that count for a tour: those that name it, and those that name none, or a deleted one, and are for a show on it. Without void ones.';
 alter function app_private.tour_records(uuid) owner to callboard_definer;
 
+create or replace function app_private.sees_tour(itinerary uuid) returns boolean
+language sql stable
+set search_path = ''
+begin atomic
+  -- As the policies of budget lines and per diems have it.
+  select exists (select from app.itineraries i where i.organization_id = app.org_if_reading('itineraries.write') and i.id = itinerary)
+    or exists (select from app.itinerary_versions v where v.organization_id = app.org_if('itineraries.read') and v.itinerary_id = itinerary);
+end;
+comment on function app_private.sees_tour(uuid) is 'Whether the member sees an itinerary, as a draft or published, deleted or not.';
+alter function app_private.sees_tour(uuid) owner to callboard_definer;
+
 create or replace function app.tour_money(itinerary uuid) returns json
 language plpgsql stable security definer
 set search_path = ''
@@ -47,6 +58,9 @@ declare
   organization constant uuid := app.require('finance.read');
   books constant text := (select o.currency from app.organizations o where o.id = organization);
 begin
+  if not app_private.sees_tour(itinerary) then
+    perform app.refuse(404, 'not_found');
+  end if;
   return (
     with records as materialized (select * from app_private.tour_records(itinerary)),
     lines as (
@@ -82,7 +96,7 @@ begin
 end
 $$;
 comment on function app.tour_money(uuid) is
-  'The budget, the planned and committed, with planned per diems, and the actual money of a tour, by category and in total, in the currency of the books. PT403 without finance.read.';
+  'The budget, the planned and committed, with planned per diems, and the actual money of a tour, by category and in total, in the currency of the books. PT403 without finance.read, PT404 if the member does not see the tour.';
 alter function app.tour_money(uuid) owner to callboard_definer;
 grant execute on function app.tour_money(uuid) to callboard_api;
 

@@ -87,6 +87,8 @@ declare
   answer app.answer;
 begin
   perform app.require(r.permission);
+  -- The answer shows the row, and refusals may tell of others: who does not see them learns nothing first.
+  perform app.require((app.resource(table_name)).permission);
   if columns is null then
     perform app.refuse(400, 'invalid_value', 'The body is empty.');
   end if;
@@ -197,13 +199,29 @@ $$;
 comment on function app_private.guard_row(text, uuid) is 'Lets a table''s guard refuse what was done to a row: see app_private.resources.';
 alter function app_private.guard_row(text, uuid) owner to callboard_definer;
 
+create or replace function app_private.require_seen(target regclass, id uuid) returns regclass
+language plpgsql stable
+set search_path = ''
+as $$
+begin
+  if not app_private.member_sees(target, id) then
+    perform app.refuse(404, 'not_found');
+  end if;
+  return target;
+end
+$$;
+comment on function app_private.require_seen(regclass, uuid) is
+  'The table, for the definer''s parts of commands, which anybody may call who can run SQL. PT404 for a row that the member does not see.';
+alter function app_private.require_seen(regclass, uuid) owner to callboard_definer;
+
 create or replace function app.mark_row(table_name text, id uuid, if_match text) returns app.answer
 language plpgsql volatile security definer
 set search_path = ''
 set client_min_messages = 'error'
 as $$
 declare
-  answer app.answer := app_private.delete_row((app.resource(table_name)).target, id, if_match);
+  target constant regclass := app_private.require_seen((app.resource(table_name)).target, id);
+  answer app.answer := app_private.delete_row(target, id, if_match);
 begin
   perform app_private.guard_row(table_name, id);
   return answer;
@@ -231,7 +249,7 @@ set search_path = ''
 set client_min_messages = 'error'
 as $$
 begin
-  perform app_private.restore_row((app.resource(table_name)).target, id);
+  perform app_private.restore_row(app_private.require_seen((app.resource(table_name)).target, id), id);
   perform app_private.guard_row(table_name, id);
 end
 $$;

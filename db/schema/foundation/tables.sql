@@ -47,6 +47,41 @@ comment on function app_private.policy_permission(regclass, text) is
   'The permission that a member needs for select, insert, update or delete on a table; NULL where no member may.';
 alter function app_private.policy_permission(regclass, text) owner to callboard_definer;
 
+create or replace function app_private.row_key(target regclass) returns text
+language sql stable
+set search_path = ''
+begin atomic
+  -- The only primary key column besides the organization.
+  select case when count(*) = 1 then min(a.attname)::text end
+  from pg_catalog.pg_constraint c, unnest(c.conkey) as k (attnum)
+  join pg_catalog.pg_attribute a on a.attnum = k.attnum
+  where c.conrelid = target and c.contype = 'p' and a.attrelid = target and a.attname <> 'organization_id';
+end;
+comment on function app_private.row_key(regclass) is 'The column that identifies a row of a table within its organization; NULL if that takes more than one.';
+alter function app_private.row_key(regclass) owner to callboard_definer;
+
+-- The definer sees all rows, so it asks the members' own policies. It also sees all of the tables that these name: a
+-- condition on another table has to say which permission that takes.
+create or replace function app_private.member_sees(target regclass, id uuid) returns boolean
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  policies constant text := (
+    select string_agg(format('(%s)', pg_get_expr(p.polqual, p.polrelid)), ' or ') from pg_catalog.pg_policy p
+    where p.polrelid = target and p.polcmd = 'r' and 'callboard_api'::regrole = any (p.polroles));
+  is_seen boolean;
+begin
+  execute format('select exists (select from %s where %I = app.current_org() and %I = $1 and (%s))', target,
+    case when target = 'app.organizations'::regclass then 'id' else 'organization_id' end, app_private.row_key(target), coalesce(policies, 'false'))
+  into is_seen using id;
+  return is_seen;
+end
+$$;
+comment on function app_private.member_sees(regclass, uuid) is
+  'Whether the policies let the member of this transaction see a row of their organization, deleted or not; for the definer, to whom policies show all.';
+alter function app_private.member_sees(regclass, uuid) owner to callboard_definer;
+
 create or replace function app_private.member_policy(
   target regclass, command text, permission text, who text default 'callboard_api', besides text default null, organization_column text default 'organization_id'
 ) returns void

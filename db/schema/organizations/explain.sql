@@ -89,18 +89,46 @@ $$;
 comment on function app_private.explain_row(regclass, uuid, text, jsonb) is 'Whether the row itself permits a command on it; the row must exist.';
 alter function app_private.explain_row(regclass, uuid, text, jsonb) owner to callboard_definer;
 
-create or replace function app_private.row_key(target regclass) returns text
-language sql stable
+create or replace function app_private.explain_sight(target regclass, id uuid, who uuid)
+returns table (step text, passes boolean, detail text)
+language plpgsql stable
 set search_path = ''
-begin atomic
-  -- The only primary key column besides the organization.
-  select case when count(*) = 1 then min(a.attname)::text end
-  from pg_catalog.pg_constraint c, unnest(c.conkey) as k (attnum)
-  join pg_catalog.pg_attribute a on a.attnum = k.attnum
-  where c.conrelid = target and c.contype = 'p' and a.attrelid = target and a.attname <> 'organization_id';
-end;
-comment on function app_private.row_key(regclass) is 'The column that identifies a row of a table within its organization; NULL if that takes more than one.';
-alter function app_private.row_key(regclass) owner to callboard_definer;
+as $$
+declare
+  found jsonb;
+  held text[];
+  is_seen boolean;
+begin
+  execute format('select to_jsonb(t) from %s t where %I = $1', target, app_private.row_key(target)) into found using id;
+  if target in ('app.budget_lines'::regclass, 'app.per_diems'::regclass) then
+    held := app.permissions_of((found ->> 'organization_id')::uuid, who);
+    is_seen := found ->> 'itinerary_id' is null or 'itineraries.write' = any (held) or 'itineraries.read' = any (held)
+      and exists (select from app.itinerary_versions v where v.organization_id = (found ->> 'organization_id')::uuid and v.itinerary_id = (found ->> 'itinerary_id')::uuid);
+    return query select 'tour', is_seen, case when is_seen then 'They see its tour.' else 'They do not see its tour: it is a draft, or they do not hold itineraries.read.' end;
+  elsif target = 'app.exports'::regclass then
+    is_seen := found ->> 'created_by' = who::text;
+    return query select 'owner', is_seen, case when is_seen then 'It is their own.' else 'It is somebody else''s: members see their own.' end;
+  end if;
+end
+$$;
+comment on function app_private.explain_sight(regclass, uuid, uuid) is 'What else than a permission decides who sees a row; no step where nothing does. The row must exist.';
+alter function app_private.explain_sight(regclass, uuid, uuid) owner to callboard_definer;
+
+create or replace function app_private.is_own_row(target regclass, id uuid, who uuid) returns boolean
+language plpgsql stable
+set search_path = ''
+as $$
+declare
+  is_own boolean := false;
+begin
+  if id is not null and exists (select from pg_catalog.pg_policy p where p.polrelid = target and p.polname = 'select_self') then
+    execute format('select exists (select from %s t where %I = $1 and created_by = $2)', target, app_private.row_key(target)) into is_own using id, who;
+  end if;
+  return is_own;
+end
+$$;
+comment on function app_private.is_own_row(regclass, uuid, uuid) is 'Whether somebody sees a row because they have entered it themselves, whatever their permissions.';
+alter function app_private.is_own_row(regclass, uuid, uuid) owner to callboard_definer;
 
 create or replace function app.explain_access(
   who uuid, target regclass, row_id uuid, command text, organization uuid default null, changes jsonb default '{}'
@@ -153,6 +181,8 @@ begin
       else 'They do not belong to it.' end;
   if permission is null then
     return query select 'permission', false, format('No member may %s rows of %s, whatever their permissions.', command, target);
+  elsif command = 'select' and m.is_member and app_private.is_own_row(target, row_id, who) then
+    return query select 'permission', true, 'It is their own, which takes no permission to see.';
   else
     return query select 'permission', permission = any (app.permissions_of(organization, who)),
       app_private.explain_permission(organization, who, permission);
@@ -164,6 +194,7 @@ begin
   elsif whose <> organization then
     return query select 'row', false, format('It belongs to another organization, %s.', (select o.name from app.organizations o where o.id = whose));
   else
+    return query select * from app_private.explain_sight(target, row_id, who);
     return query select * from app_private.explain_row(target, row_id, command, changes);
   end if;
 end
@@ -199,10 +230,7 @@ begin
   end if;
   if row_id is not null and app_private.row_key(target) is not null then
     -- To them, a row of another organization does not exist, nor does one of their own that they may not read.
-    execute format('select exists (select from %s t where %I = $1 and %I = $2)', target,
-      case when target = 'app.organizations'::regclass then 'id' else 'organization_id' end, app_private.row_key(target))
-    into is_known using organization, row_id;
-    is_known := is_known and app.org_if_reading(to_see) is not null;
+    is_known := app_private.member_sees(target, row_id);
   end if;
   return (
     select (200, json_build_object(
