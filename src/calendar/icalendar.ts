@@ -63,11 +63,35 @@ const dayAfter = (day: string) => {
   return date.toISOString().slice(0, 10)
 }
 
+const clocks = new Map<string, Intl.DateTimeFormat>()
+
+/** What clocks in a zone show at an instant, as 2027-03-14T19:30. */
+function shown(zone: string, instant: number): string {
+  let clock = clocks.get(zone)
+  if (!clock) {
+    clock = new Intl.DateTimeFormat('sv-SE', { timeZone: zone, dateStyle: 'short', timeStyle: 'short' })
+    clocks.set(zone, clock)
+  }
+  return clock.format(instant).replace(' ', 'T')
+}
+
+/** Whether clocks show a local time twice, or never: then readers of calendars disagree on the instant. */
+function isUnsure(local: string, zone: string, instant: string): boolean {
+  const hour = Number(local.slice(11, 13))
+  // As in app.instant: by day it is there once.
+  if (hour >= 4 && hour < 22) return false
+  const [at, wanted] = [Date.parse(instant), local.slice(0, 16)]
+  return (
+    shown(zone, at) !== wanted ||
+    [30, 60].some(minutes => [-1, 1].some(sign => shown(zone, at + sign * minutes * 60_000) === wanted))
+  )
+}
+
 function moment(name: string, local: string | null, zone: string | null, instant: string | null): Property[] {
   if (local === null || zone === null || instant === null) return []
   const tzid = zoneOf(zone)?.id
   // A zone without a calendar definition is given as an instant, which is the same moment.
-  if (tzid === undefined) return [[name, {}, 'date-time', utc(instant)]]
+  if (tzid === undefined || isUnsure(local, zone, instant)) return [[name, {}, 'date-time', utc(instant)]]
   return [[name, { tzid }, 'date-time', local]]
 }
 

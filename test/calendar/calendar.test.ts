@@ -233,6 +233,98 @@ t.test('a calendar feed', async t => {
     }
   })
 
+  await t.test('takes the first of an hour that is there twice, as the API does', async t => {
+    const folds: [zone: string, city: string, country: string, month: number, hour: string][] = [
+      ['America/New_York', 'New York', 'US', 11, '01:30'],
+      ['Europe/Berlin', 'Berlin', 'DE', 10, '02:30'],
+      // By half an hour, and in the southern autumn.
+      ['Australia/Lord_Howe', 'Lord Howe', 'AU', 4, '01:45'],
+      // Before midnight.
+      ['Atlantic/Azores', 'Ponta Delgada', 'PT', 10, '00:15'],
+    ]
+    for (const [zone, city, country, month, start_time] of folds) {
+      const venue_id = await make('venues', { name: city, city, country, time_zone: zone })
+      const year = new Date(Date.parse(inDays(0)) + 86_400_000 * 30).getUTCFullYear()
+      // The night of the change, this year or the next.
+      const nights = [year, year + 1].flatMap(y =>
+        Array.from({ length: 31 }, (_, n) =>
+          new Date(Date.UTC(y, month - 1, n + 1)).toISOString().slice(0, 10),
+        ),
+      )
+      const local = (at: number) =>
+        new Date(at).toLocaleString('sv', { timeZone: zone, hour12: false }).slice(0, 16)
+      const twice = (day: string) => {
+        const wanted = `${day} ${start_time}`
+        const middle = Date.parse(`${day}T${start_time}:00Z`)
+        const found: number[] = []
+        for (let at = middle - 15 * 3_600_000; at <= middle + 15 * 3_600_000; at += 900_000)
+          if (local(at) === wanted) found.push(at)
+        return found
+      }
+      const [night] = nights.filter(day => day > inDays(1) && day < inDays(395) && twice(day).length === 2)
+      t.ok(night, `${zone} has a night with an hour twice`)
+      if (night === undefined) continue
+      const [first = 0] = twice(night)
+      const title = `Twice in ${city}`
+      const show = await make('shows', { ...aShow, title, show_on: night, start_time, venue_id })
+      const { body } = await call<{ starts_at: string }>(`GET /api/shows/${show}`, { token })
+      t.equal(Date.parse(body.starts_at), first, zone)
+      const entry = (await calendarOf(server, ana, night, night)).find(one => one.title === title)
+      t.equal(Date.parse(entry?.starts_at ?? ''), first)
+      const { text } = await subscribe(server, feed)
+      const ofShow = ({ summary }: { summary: string }) => summary === title
+      t.equal(
+        eventsIn({ text } as Answer)
+          .find(ofShow)
+          ?.start.getTime(),
+        first,
+      )
+      // Readers disagree on which of the two a local time is: ical.js takes the second, node-ical either.
+      const start = new ICAL.Component(ICAL.parse(text) as never)
+        .getAllSubcomponents('vevent')
+        .find(one => one.getFirstPropertyValue('summary') === title)
+        ?.getFirstProperty('dtstart')
+      t.equal((start?.getFirstValue() as ICAL.Time).toJSDate().getTime(), first, 'and another reader')
+      t.equal(start?.getParameter('tzid'), undefined, 'as an instant')
+    }
+    const tour = await make('itineraries', {
+      ...{ name: 'Night', artist: 'A' },
+      starts_on: '2026-10-30',
+      ends_on: '2026-11-02',
+    })
+    const night = await make('itinerary-days', {
+      itinerary_id: tour,
+      day_on: '2026-11-01',
+      time_zone: 'America/New_York',
+    })
+    const late = await item(night, { title: 'Load-out', start_time: '01:30', end_time: '02:10' })
+    t.match((await call(`GET /api/schedule-items/${late}`, { token })).body, {
+      starts_at: '2026-11-01T05:30:00+00:00',
+      ends_at: '2026-11-01T07:10:00+00:00',
+    })
+    // One that is left out is as if clocks had not been put forward, as before.
+    const spring = await make('itineraries', {
+      ...{ name: 'Spring', artist: 'A' },
+      starts_on: '2026-03-07',
+      ends_on: '2026-03-09',
+    })
+    const gap = await make('itinerary-days', {
+      itinerary_id: spring,
+      day_on: '2026-03-08',
+      time_zone: 'America/New_York',
+    })
+    t.match(
+      (
+        await call(`GET /api/schedule-items/${await item(gap, { start_time: '02:30', end_time: '05:00' })}`, {
+          token,
+        })
+      ).body,
+      {
+        starts_at: '2026-03-08T07:30:00+00:00',
+      },
+    )
+  })
+
   await t.test('describes each event as calendar apps expect', async t => {
     const tour = await makeTour(server, ana, {
       'itinerary-days': { day_on: inDays(5) },

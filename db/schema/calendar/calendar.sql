@@ -18,14 +18,14 @@ create or replace view app.calendar_entries with (security_invoker = true) as
     -- A curfew at or before the start is on the next day.
     case when s.start_time is not null then s.show_on + (s.curfew_time <= s.start_time)::integer + s.curfew_time end as local_end,
     z.name as start_zone, z.name as end_zone,
-    (s.show_on + s.start_time) at time zone z.name as starts_at,
-    case when s.start_time is not null then (s.show_on + (s.curfew_time <= s.start_time)::integer + s.curfew_time) at time zone z.name end as ends_at,
+    app.instant(s.show_on + s.start_time, z.name) as starts_at,
+    case when s.start_time is not null then app.instant(s.show_on + (s.curfew_time <= s.start_time)::integer + s.curfew_time, z.name) end as ends_at,
     case s.status when 'cancelled' then 'cancelled' when 'confirmed' then 'confirmed' when 'played' then 'confirmed'
       when 'settled' then 'confirmed' else 'tentative' end as status,
     s.version, s.updated_at
   from app.shows s
   left join app.venues v on v.organization_id = s.organization_id and v.id = s.venue_id
-  cross join lateral (select coalesce(v.time_zone, (select app.base_time_zone())) as name) z
+  cross join lateral (select coalesce(v.time_zone, (select app.base_time_zone())) as name offset 0) z
   where s.deleted_at is null
   union all
   select e.organization_id, e.kind, e.id, e.itinerary_id, e.title, e.location, e.detail, e.first_on, e.last_on, e.local_start, e.local_end,

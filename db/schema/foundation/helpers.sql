@@ -27,6 +27,17 @@ comment on function app_private.digest(text) is
   'The SHA-256 of a random secret, which is stored instead of it. Sufficient for 200 random bits; never used for passwords.';
 grant execute on function app_private.digest(text) to callboard_definer;
 
+create or replace function app.instant(local_time timestamp, zone text) returns timestamptz
+language sql stable parallel safe
+return case
+  -- By day nothing is there twice; of two PostgreSQL takes the second. Clocks go back by an hour, and by half of one on Lord Howe Island.
+  when local_time::time between '04:00' and '21:59' then local_time at time zone zone
+  when (local_time at time zone zone - interval '1 hour') at time zone zone = local_time then local_time at time zone zone - interval '1 hour'
+  when (local_time at time zone zone - interval '30 minutes') at time zone zone = local_time then local_time at time zone zone - interval '30 minutes'
+  else local_time at time zone zone end;
+comment on function app.instant(timestamp, text) is 'The instant of a local time in a time zone: the first one of a time that is there twice, as in calendars (RFC 5545); one that is left out, as if clocks had not been put forward.';
+grant execute on function app.instant(timestamp, text) to callboard_api, callboard_definer, callboard_exporter;
+
 create or replace function app.is_time_zone(name text) returns boolean
 language plpgsql stable strict parallel safe
 set search_path = ''

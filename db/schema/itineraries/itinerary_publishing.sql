@@ -13,13 +13,13 @@ create or replace view app.itinerary_drafts with (security_invoker = true) as
     d.day_on + coalesce(t.starts_next_day, false)::integer, d.day_on + greatest(t.starts_next_day, t.ends_next_day, false)::integer,
     i.title, i.location, i.notes,
     d.day_on + t.starts_next_day::integer + t.start_time, d.day_on + t.ends_next_day::integer + t.end_time, d.time_zone, d.time_zone,
-    (d.day_on + t.starts_next_day::integer + t.start_time) at time zone d.time_zone,
-    (d.day_on + t.ends_next_day::integer + t.end_time) at time zone d.time_zone, i.is_confirmed, i.group_ids,
+    app.instant(d.day_on + t.starts_next_day::integer + t.start_time, d.time_zone),
+    app.instant(d.day_on + t.ends_next_day::integer + t.end_time, d.time_zone), i.is_confirmed, i.group_ids,
     jsonb_build_object('id', i.id, 'day_id', i.day_id, 'day_on', d.day_on, 'kind', i.kind, 'title', i.title, 'certainty', i.certainty,
       'start_time', to_char(t.start_time, 'HH24:MI'), 'starts_next_day', coalesce(t.starts_next_day, false),
       'end_time', to_char(t.end_time, 'HH24:MI'), 'ends_next_day', coalesce(t.ends_next_day, false), 'time_zone', d.time_zone,
-      'starts_at', (d.day_on + t.starts_next_day::integer + t.start_time) at time zone d.time_zone,
-      'ends_at', (d.day_on + t.ends_next_day::integer + t.end_time) at time zone d.time_zone,
+      'starts_at', app.instant(d.day_on + t.starts_next_day::integer + t.start_time, d.time_zone),
+      'ends_at', app.instant(d.day_on + t.ends_next_day::integer + t.end_time, d.time_zone),
       'is_confirmed', i.is_confirmed, 'show_id', i.show_id, 'location', i.location, 'group_ids', i.group_ids, 'notes', i.notes),
     -- Moving a day moves its items.
     i.version + d.version - 1, greatest(i.updated_at, d.updated_at)
@@ -45,8 +45,8 @@ create or replace view app.itinerary_drafts with (security_invoker = true) as
         from app.party_members m where m.organization_id = s.organization_id and m.id = any (s.passenger_ids) and m.deleted_at is null)),
     s.version, s.updated_at
   from app.travel_segments s,
-    lateral (select (s.departs_on + s.departs_time) at time zone s.from_time_zone as departs_at,
-      (s.arrives_on + s.arrives_time) at time zone s.to_time_zone as arrives_at) t
+    lateral (select app.instant(s.departs_on + s.departs_time, s.from_time_zone) as departs_at,
+      app.instant(s.arrives_on + s.arrives_time, s.to_time_zone) as arrives_at) t
   where s.deleted_at is null
   union all
   select l.organization_id, l.itinerary_id, l.id, 'lodging', null, l.check_in_on, l.check_out_on - 1,

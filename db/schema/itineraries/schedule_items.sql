@@ -46,14 +46,14 @@ create index if not exists schedule_items_show_id_idx on app.schedule_items (org
 create or replace view app.schedule_item_rows with (security_invoker = true) as
   select i.organization_id, i.version, i.deleted_at, i.deleted_by, app.body(i.as_json, row_to_json(j)) as body,
     -- Items without a time come first on their day.
-    (d.day_on + i.starts_next_day::integer + coalesce(i.start_time, '00:00')) at time zone d.time_zone as sort_at,
+    app.instant(d.day_on + i.starts_next_day::integer + coalesce(i.start_time, '00:00'), d.time_zone) as sort_at,
     i.id, i.day_id, i.title, i.kind, i.certainty, to_char(i.start_time, 'HH24:MI') as start_time, i.starts_next_day, to_char(i.end_time, 'HH24:MI') as end_time, i.ends_next_day, i.is_confirmed, i.show_id, i.location, i.group_ids, i.notes,
     i.itinerary_id, i.created_by, i.created_at, i.updated_at, j.*
   from app.schedule_items i
   join app.itinerary_days d on d.organization_id = i.organization_id and d.id = i.day_id
   cross join lateral (
-    select d.day_on, d.time_zone, (d.day_on + i.starts_next_day::integer + i.start_time) at time zone d.time_zone as starts_at,
-      (d.day_on + i.ends_next_day::integer + i.end_time) at time zone d.time_zone as ends_at) j;
+    select d.day_on, d.time_zone, app.instant(d.day_on + i.starts_next_day::integer + i.start_time, d.time_zone) as starts_at,
+      app.instant(d.day_on + i.ends_next_day::integer + i.end_time, d.time_zone) as ends_at) j;
 
 select app_private.tenant_table('schedule_items', noun => 'schedule_item', permission => 'itineraries', reads => 'itineraries.write',
   path => '/api/schedule-items');

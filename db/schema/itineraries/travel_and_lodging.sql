@@ -39,8 +39,8 @@ create or replace view app.travel_segment_rows with (security_invoker = true) as
     s.id, s.itinerary_id, s.mode, s.from_place, s.departs_on, to_char(s.departs_time, 'HH24:MI') as departs_time, s.from_time_zone, s.to_place, s.arrives_on, to_char(s.arrives_time, 'HH24:MI') as arrives_time, s.to_time_zone, s.carrier, s.number, s.confirmation_number, s.is_confirmed, s.passenger_ids, s.group_ids, s.notes,
     s.created_by, s.created_at, s.updated_at, j.*
   from app.travel_segments s,
-    lateral (select (s.departs_on + s.departs_time) at time zone s.from_time_zone as departs_at,
-      (s.arrives_on + s.arrives_time) at time zone s.to_time_zone as arrives_at) t,
+    lateral (select app.instant(s.departs_on + s.departs_time, s.from_time_zone) as departs_at,
+      app.instant(s.arrives_on + s.arrives_time, s.to_time_zone) as arrives_at) t,
     lateral (select t.*, (extract(epoch from t.arrives_at - t.departs_at) / 60)::integer as duration_minutes) j;
 
 select app_private.tenant_table('travel_segments', noun => 'travel_segment', permission => 'itineraries', reads => 'itineraries.write',
@@ -55,7 +55,7 @@ language plpgsql
 set search_path = ''
 as $$
 begin
-  if (new.arrives_on + new.arrives_time) at time zone new.to_time_zone < (new.departs_on + new.departs_time) at time zone new.from_time_zone then
+  if app.instant(new.arrives_on + new.arrives_time, new.to_time_zone) < app.instant(new.departs_on + new.departs_time, new.from_time_zone) then
     perform app.refuse(422, 'travel_segments_departure_before_arrival', 'It would arrive before it departs.');
   end if;
   return new;

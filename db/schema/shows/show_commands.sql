@@ -10,7 +10,7 @@ create or replace view app.show_rows with (security_invoker = true) as
       coalesce((select x.show_json from app.show_fees x where x.organization_id = s.organization_id and x.show_id = s.id), ',"fee_minor":null,"currency":null')
       || case when (select app.org_if('finance.read')) is null then ',"fee_hidden":true' else ',"fee_hidden":false' end
       || coalesce(v.show_json, ',"venue_name":null,"venue_city":null,"time_zone":null')
-      || ',"starts_at":' || coalesce(to_json((s.show_on + s.start_time) at time zone v.time_zone)::text, 'null')) as body,
+      || ',"starts_at":' || coalesce(to_json(app.instant(s.show_on + s.start_time, v.time_zone))::text, 'null')) as body,
     s.id, s.title, s.artist, s.show_on, s.status, s.venue_id, to_char(s.doors_time, 'HH24:MI') as doors_time, to_char(s.start_time, 'HH24:MI') as start_time, to_char(s.curfew_time, 'HH24:MI') as curfew_time, s.capacity, s.tickets_sold, s.notes, s.source, s.external_ref,
     s.created_by, s.created_at, s.updated_at, j.*
   from app.shows s
@@ -20,7 +20,7 @@ create or replace view app.show_rows with (security_invoker = true) as
   cross join lateral (
     -- What hides a fee is the policy of its table; fee_hidden only says so.
     select f.fee_minor, f.currency, (select app.org_if('finance.read')) is null as fee_hidden,
-      v.name as venue_name, v.city as venue_city, v.time_zone, (s.show_on + s.start_time) at time zone v.time_zone as starts_at) j;
+      v.name as venue_name, v.city as venue_city, v.time_zone, app.instant(s.show_on + s.start_time, v.time_zone) as starts_at) j;
 select app_private.publish_rows('app.shows');
 
 -- Declared to return few rows, so that a list looks these up instead of scanning all shows for them.
