@@ -174,12 +174,12 @@ async function runPending(
   log: (line: string) => void,
   { wait = 600, folder = ours }: MigrateOptions,
 ): Promise<Carrier> {
-  const until = Date.now() + wait * 1000
+  const until = performance.now() + wait * 1000
   let next = pending[0]
   for (let attempt = 1; ; attempt += 1) {
     const resume = next ? await pauseRefreshes(migratorUrl, attempt) : () => Promise.resolve()
     try {
-      const left = () => Math.ceil(Math.max(1, (until - Date.now()) / 1000))
+      const left = () => Math.ceil(Math.max(1, (until - performance.now()) / 1000))
       if (next) await dropInvalidIndexes(migratorUrl, left())
       // graphile-migrate then finds it done: IF NOT EXISTS. One that is not the next gives up after a moment, and is then.
       if (next && isConcurrent(next.text)) {
@@ -196,7 +196,7 @@ async function runPending(
     } catch (error) {
       const { code = '', message } = error as NodeJS.ErrnoException
       // A lock that was not to be had in time, or a deadlock.
-      if (!['55P03', '40P01'].includes(code) || Date.now() > until) throw error
+      if (!['55P03', '40P01'].includes(code) || performance.now() > until) throw error
       log(`Others hold a lock (${message}); trying again, attempt ${attempt + 1}`)
     } finally {
       await resume()

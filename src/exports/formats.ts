@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream'
+import { setImmediate as turn } from 'node:timers/promises'
 import type { TSchema } from '@sinclair/typebox'
 import { copyOut } from '../database/driver.ts'
 import type { Client } from '../database/pool.ts'
@@ -117,6 +118,8 @@ async function* piecesOf(copied: Readable, isBinary: boolean, begin: string, bet
     copied.resume()
     await woken
     if (copied.errored) throw copied.errored
+    // As long as PostgreSQL is faster, there is always more to read: whatever else waits comes before it.
+    await turn()
     yield* ready.splice(0)
   }
   if (copied.errored) throw copied.errored

@@ -116,6 +116,9 @@ export const tokens = fp(
         throw Object.assign(new Problem(401, 'unauthorized'), { cause })
       }
       const { sub, org, sid, scope } = request.user as Partial<AccessToken>
+      // Issued while the clock was ahead, it would be valid for as long as that was.
+      if (request.user.iat > Date.now() / 1000 + config.ACCESS_TOKEN_LIFETIME)
+        throw new Problem(401, 'unauthorized')
       if (scope !== undefined && scope !== 'superadmin') throw new Problem(401, 'unauthorized')
       const isOrganization = org === null || (typeof org === 'string' && aUuid.test(org))
       if (typeof sub !== 'string' || typeof sid !== 'string' || !isOrganization)

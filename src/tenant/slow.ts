@@ -4,7 +4,7 @@ import type { FastifyRequest } from 'fastify'
 export const noteSlow =
   (request: FastifyRequest, organization: string | null, limit: number) =>
   (began: number, pid: number | null): void => {
-    const ms = Date.now() - began
+    const ms = Math.round(performance.now() - began)
     if (ms < limit) return
     request.log.warn(
       {
@@ -12,7 +12,7 @@ export const noteSlow =
         method: request.method,
         route: request.routeOptions.url ?? null,
         backend_pid: pid,
-        began: new Date(began).toISOString(),
+        began: new Date(Date.now() - ms).toISOString(),
         ms,
       },
       'slow transaction',

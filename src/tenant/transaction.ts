@@ -12,7 +12,7 @@ export interface Transaction<T> {
   work: Work<T>
   /** A statement sent with the COMMIT. */
   leave?: string | undefined
-  /** Told of each attempt when it has ended: when it began, and the process of PostgreSQL that ran it. */
+  /** Told of each attempt when it has ended: when it began, by performance.now(), and the process of PostgreSQL that ran it. */
   ended?: ((began: number, pid: number | null) => void) | undefined
   /** Who causes it, where each has a share of the connections. */
   causer?: string | undefined
@@ -44,7 +44,7 @@ export async function run<T>(pool: Pick<Pool, 'use'>, transaction: Transaction<T
 
 /** Runs a transaction once. */
 export async function transact<T>(sql: Client, transaction: Transaction<T>): Promise<T> {
-  const began = Date.now()
+  const began = performance.now()
   // Each message is answered by a packet of its own, so messages are combined where possible. The reset clears
   // what injected SQL may have left on this connection: a time zone, a setting that carries somebody's data. It
   // comes too late for the mode of its own transaction, which is why reads have a BEGIN, too.

@@ -1,16 +1,14 @@
-import { once } from 'node:events'
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs'
-import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { SMTPServer } from 'smtp-server'
 import type { Test } from 'tap'
 import { t } from '../support/tap.ts'
 import { startWorker } from '../../src/jobs/worker.ts'
 import { register, startServer, until } from '../support/helper.ts'
 import { startProxy } from '../support/proxy.ts'
 import { startSilent } from '../support/silent.ts'
+import { listenForMail } from '../support/smtp.ts'
 
 t.test('the mail sender, when what it needs is unavailable', async t => {
   const server = await startServer(t, { SHUTDOWN_TIMEOUT: '2' })
@@ -82,9 +80,7 @@ t.test('the mail sender, when what it needs is unavailable', async t => {
       await db.admin`update app_private.mails set sent_at = now() where sent_at is null`
       let received = 0
       let begun = 0
-      const slow = new SMTPServer({
-        authOptional: true,
-        disabledCommands: ['STARTTLS'],
+      const SMTP_URL = await listenForMail(t, {
         onMailFrom: (_address, _session, done) => {
           begun += 1
           setTimeout(done, 15_000)
@@ -97,15 +93,6 @@ t.test('the mail sender, when what it needs is unavailable', async t => {
           })
         },
       })
-      slow.listen(0, '127.0.0.1')
-      await once(slow.server, 'listening')
-      t.teardown(
-        () =>
-          new Promise<void>(resolve => {
-            slow.close(resolve)
-          }),
-      )
-      const SMTP_URL = `smtp://127.0.0.1:${(slow.server.address() as AddressInfo).port}`
       const workers = [start(t, { SMTP_URL }), start(t, { SMTP_URL })]
       const erin = await register(server, 'Erin')
       await until(() => begun === 1)

@@ -297,6 +297,26 @@ t.test('a long export', async t => {
     },
   )
 
+  await t.test('is sent in small pieces, between which everybody else has their turn', async t => {
+    let [most, turns] = [0, 0]
+    server.app.server.once('connection', socket => {
+      let before = 0
+      const turn = () => {
+        most = Math.max(most, socket.bytesWritten - before)
+        turns += 1
+        before = socket.bytesWritten
+        if (!socket.destroyed) setImmediate(turn)
+      }
+      turn()
+    })
+    const answer = await open(ana.token)
+    let bytes = 0
+    for await (const piece of answer as AsyncIterable<Buffer>) bytes += piece.length
+    answer.destroy()
+    t.ok(bytes > 5_000_000 && turns > 10, `${bytes} bytes in ${turns} turns of the event loop`)
+    t.ok(most < 300_000, `${most} bytes in one turn`)
+  })
+
   await t.test('ends when its reader may no longer read', async t => {
     const manager = await join(server, ana, 'manager')
     const answer = await open(manager.token)

@@ -4,7 +4,7 @@
 // answered with.
 import { spawnSync } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import { readdirSync, readFileSync } from 'node:fs'
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Test } from 'tap'
@@ -13,7 +13,7 @@ import { demoEmail, demoPassword, seedDemo } from '../../src/demo/demo.ts'
 import { t } from '../support/tap.ts'
 import { startDemo } from '../support/demo.ts'
 import { folder, onlyLinux } from '../support/embedded.ts'
-import { startFaulty, withoutFaults } from '../support/faulty-cluster.ts'
+import { ownClock, startFaulty, withoutFaults } from '../support/faulty-cluster.ts'
 import { until } from '../support/helper.ts'
 import { startRedis, withoutRedis } from '../support/redis.ts'
 import { startSilent } from '../support/silent.ts'
@@ -43,9 +43,20 @@ async function work(base: string, people = 4) {
     method: 'POST',
     body: JSON.stringify({ email: demoEmail, password: demoPassword }),
   })
-  const { access_token: token } = (await signedIn.json()) as { access_token: string }
-  const authorization = `Bearer ${token}`
+  let { access_token: token, refresh_token } = (await signedIn.json()) as Record<string, string>
+  let authorization = `Bearer ${token}`
+  let renewals = 0
+  /** As clients do whose token is refused: once for all that is under way. */
+  const renew = async (refused: string) => {
+    if (authorization !== refused) return
+    const reply = await ask('/api/auth/refresh', { method: 'POST', body: JSON.stringify({ refresh_token }) })
+    if (!reply.ok || authorization !== refused) return
+    ;({ access_token: token, refresh_token } = (await reply.json()) as Record<string, string>)
+    authorization = `Bearer ${token}`
+    renewals += 1
+  }
   const write = async (title: string) => {
+    const used = authorization
     try {
       const reply = await ask(
         '/api/shows',
@@ -53,9 +64,10 @@ async function work(base: string, people = 4) {
           method: 'POST',
           body: JSON.stringify({ title, artist: 'The Gaslights', show_on: '2030-02-03' }),
         },
-        { authorization, 'idempotency-key': title },
+        { authorization: used, 'idempotency-key': title },
       )
-      statuses.add(reply.status)
+      if (reply.status === 401) await renew(used)
+      else statuses.add(reply.status)
       const { id } = (await reply.json()) as { id?: string }
       if (reply.status !== 201 || id === undefined) return false
       written.set(title, id)
@@ -89,6 +101,7 @@ async function work(base: string, people = 4) {
     ask: (path: string, body: object) =>
       ask(path, { method: 'POST', body: JSON.stringify(body) }, { authorization }),
     statuses,
+    renewals: () => renewals,
     /** Breaks something and mends it; returns for how long nobody could write, in milliseconds. */
     async during(fault: () => Promise<unknown>): Promise<number> {
       await until(() => good.length > 0)
@@ -287,6 +300,8 @@ t.test('with a disk that is full and a clock that is wrong', withoutFaults(), as
   const { db, fill, makeRoom, fillWal, makeWalRoom, setClock } = await startFaulty(t)
   await seedDemo({ migratorUrl: db.url('callboard_migrator'), apiUrl: db.url('callboard_api') })
   const redis = withoutRedis().skip === undefined ? await startRedis(t) : undefined
+  const clock = join(folder(t), 'clock')
+  writeFileSync(clock, '+0\n')
   const port = String(await freePort(0))
   const server = startServerProcess(t, {
     ...settings,
@@ -296,9 +311,18 @@ t.test('with a disk that is full and a clock that is wrong', withoutFaults(), as
     WORKER_DATABASE_URL: db.url('callboard_worker'),
     JWT_SECRET: 'a secret that only this drill knows, and is long',
     ...(redis && { REDIS_URL: redis.url }),
+    ...ownClock(clock),
   })
   await server.says(/Server listening/)
   const people = await work(`http://127.0.0.1:${port}`)
+  const setOwnClock = async (offset: string) => {
+    const renewed = people.renewals()
+    writeFileSync(clock, `${offset}\n`)
+    await until(() => people.renewals() === renewed + 1)
+    await sleep(5000)
+    writeFileSync(clock, '+0\n')
+    await until(() => people.renewals() === renewed + 2)
+  }
   const faults: Record<string, (t: Test) => Promise<unknown>> = {
     'the disk of the tables is full for five seconds': async t => {
       await fill()
@@ -326,6 +350,9 @@ t.test('with a disk that is full and a clock that is wrong', withoutFaults(), as
       await setClock('+0')
       await ahead(false)
     },
+    // Neither takes the tokens of the other, so everybody gets a new one twice.
+    'the clock of Callboard is 40 days ahead for five seconds, and set right': () => setOwnClock('+40d'),
+    'the clock of Callboard is 40 days behind for five seconds, and set right': () => setOwnClock('-40d'),
     ...(redis && {
       'Redis is silent for five seconds': async () => {
         redis.freeze()

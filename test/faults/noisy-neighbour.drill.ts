@@ -1,13 +1,12 @@
 // What an organization at its worst costs another one: times are compared, so nothing else may run meanwhile.
-import { once } from 'node:events'
 import { type AddressInfo, connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { SMTPServer } from 'smtp-server'
 import { connectBi, makeCredential } from '../support/bi.ts'
 import { t } from '../support/tap.ts'
 import { aShow, type Person, register, startServer, until } from '../support/helper.ts'
 import { spread } from '../support/limit.ts'
 import { startServerProcess } from '../support/server-process.ts'
+import { listenForMail } from '../support/smtp.ts'
 
 t.test('an organization that hammers on its limit does not slow down another', async t => {
   const server = await startServer(t, async () => ({ RATE_LIMIT: '20' }))
@@ -59,9 +58,7 @@ t.test('an organization that hammers on its limit does not slow down another', a
 
 t.test('an organization at its worst in every way holds up nobody else', async t => {
   // A slow mail server: each mail takes a second.
-  const smtp = new SMTPServer({
-    authOptional: true,
-    disabledCommands: ['STARTTLS'],
+  const SMTP_URL = await listenForMail(t, {
     onData(stream, _session, done) {
       stream.resume()
       stream.on('end', () => {
@@ -69,14 +66,6 @@ t.test('an organization at its worst in every way holds up nobody else', async t
       })
     },
   })
-  smtp.listen(0, '127.0.0.1')
-  await once(smtp.server, 'listening')
-  t.teardown(
-    () =>
-      new Promise<void>(resolve => {
-        smtp.close(resolve)
-      }),
-  )
   const server = await startServer(t, { RATE_LIMIT: '400', RATE_LIMIT_BLOCK: '0', POOL_SIZE: '10' })
   const { call, app, db, config } = server
   const [loud, quiet] = [await register(server, 'Loud'), await register(server, 'Quiet')]
@@ -96,7 +85,7 @@ t.test('an organization at its worst in every way holds up nobody else', async t
       WORKER_DATABASE_URL: db.url('callboard_worker'),
       PUBLIC_URL: 'https://callboard.example',
       EXPORT_DIR: config.EXPORT_DIR ?? '',
-      SMTP_URL: `smtp://127.0.0.1:${(smtp.server.address() as AddressInfo).port}`,
+      SMTP_URL,
     },
     'src/worker.ts',
   )

@@ -1,7 +1,15 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { t } from '../support/tap.ts'
 import { type Answer, aShow, confirmed, join, mailedToken, register, startServer } from '../support/helper.ts'
+import { make } from '../support/make.ts'
+import { settling } from '../support/settling.ts'
 import { claimsOf, outcome } from '../support/tokens.ts'
+
+/** What enters the books, now or later; with what it belongs to. */
+const booked = [
+  ...['deposits', 'ticket-tiers', 'settlement-templates'],
+  ...['finance-records', 'budget-lines', 'per-diems', 'expenses'],
+]
 
 interface Row extends Record<string, unknown> {
   id: string
@@ -133,6 +141,42 @@ t.test('Idempotency-Key', async t => {
     t.equal(answers[0]?.status, 201)
     for (const answer of answers) t.strictSame(shape(answer), answers[0] && shape(answers[0]))
     t.equal(await count('Parallel'), 1)
+  })
+
+  await t.test('of eight requests at once to create or book anything, one is carried out', async t => {
+    const ben = await register(server, 'Ben')
+    const dov = await join(server, ben, 'manager')
+    const sent = new Map<string, Answer<Row>[]>()
+    const eightfold: typeof call = async (request, given) => {
+      if (!request.startsWith('POST ')) return call(request, given)
+      const headers = { 'idempotency-key': randomUUID() }
+      const answers = await Promise.all(
+        Array.from({ length: 8 }, () => call<Row>(request, { ...given, headers })),
+      )
+      sent.set(request, answers)
+      return answers[0] as never
+    }
+    const crowd = { ...server, call: eightfold }
+    const among: Record<string, string> = {}
+    for (const kind of booked) await make(crowd, dov, kind, { among })
+    const { show500, record, finalize } = settling(crowd, ben.token)
+    const show = await show500({ kind: 'flat', guarantee_minor: 250_000, currency: 'USD' })
+    t.equal((await finalize((await record(show)).body.id)).status, 200)
+    await eightfold(`POST /api/per-diems/${among['per-diems']}/approve`, { token: ben.token, body: {} })
+    await eightfold(`POST /api/expenses/${among['expenses']}/submit`, { token: dov.token })
+    await eightfold(`POST /api/expenses/${among['expenses']}/approve`, {
+      token: ben.token,
+      body: { exchange_rate: 1.1 },
+    })
+    for (const [request, answers] of sent) {
+      t.ok((answers[0]?.status ?? 500) < 300, `${request} ${answers[0]?.text}`)
+      t.equal(new Set(answers.map(answer => JSON.stringify(shape(answer)))).size, 1, request)
+    }
+    const events = await server.db.admin`
+      select action, resource_id, count(*)::integer as events from app.event_log
+      where organization_id = ${ben.organization} and action ~ '[.](create|record|finalize|approve)$' and actor_id in (${ben.id}, ${dov.id})
+      group by 1, 2 having count(*) > 1`
+    t.strictSame([...events], [], 'no event is there twice')
   })
 
   await t.test('of twenty different requests at once with one key, one is carried out', async t => {

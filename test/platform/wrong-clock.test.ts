@@ -4,6 +4,17 @@ import { schedule } from '../../src/jobs/schedule.ts'
 import { startWorker } from '../../src/jobs/worker.ts'
 import { refresh, work } from '../support/figures.ts'
 import { aShow, register, startServer, until } from '../support/helper.ts'
+import { limitOf } from '../support/limit.ts'
+import { startRedis, withoutRedis } from '../support/redis.ts'
+
+const day = 86_400_000
+
+/** Runs something while the clock of this process is ahead by so many milliseconds. */
+async function ahead<T>(by: number, work: () => Promise<T>): Promise<T> {
+  const real = Date.now
+  Date.now = () => real() + by
+  return work().finally(() => (Date.now = real))
+}
 
 t.test('times that are later than now are taken back, and everything goes on', async t => {
   const server = await startServer(t)
@@ -80,7 +91,7 @@ t.test('a worker takes them back by itself, says so, and begins its schedule ane
   await until(() => outcomes.includes('take_back_times failed'))
   const anew = () => said.filter(line => /the clock of this machine was set/.test(line)).length
   t.equal(anew(), 0)
-  Date.now = () => real() + 40 * 86_400_000
+  Date.now = () => real() + 40 * day
   await until(() => anew() === 1)
   // It has begun anew.
   const ticks = outcomes.length
@@ -92,4 +103,63 @@ t.test('a worker takes them back by itself, says so, and begins its schedule ane
     async () =>
       (await db.admin`select from graphile_worker._private_jobs where key = 'still_works'`).count === 0,
   )
+})
+
+t.test('a process of the API whose own clock was ahead, and is set right', async t => {
+  const settings = { RATE_LIMIT: '10', RATE_LIMIT_PERSON: '100', RATE_LIMIT_REFRESH: '0.05' }
+  const server = await startServer(t, settings)
+  const { call, db } = server
+  const me = (token: string) => call('GET /api/me', { token })
+
+  await t.test('takes none of the tokens of then, and their sessions go on', async t => {
+    const ana = await ahead(40 * day, () => register(server, 'Ana'))
+    t.match(await me(ana.token), { status: 401, body: { type: '/problems/unauthorized' } })
+    const { status, body } = await call<{ access_token: string }>('POST /api/auth/refresh', {
+      body: { refresh_token: ana.refreshToken },
+    })
+    t.equal(status, 200)
+    t.equal((await me(body.access_token)).status, 200)
+  })
+
+  // So that tokens are valid all the time.
+  const minutes = 10 * 60_000
+
+  await t.test('shuts nobody out for longer than they would have been', async t => {
+    const { token } = await register(server, 'Ben')
+    await ahead(minutes, async () => {
+      for (let n = 0; n < 11; n += 1) await me(token)
+    })
+    const { status, retryAfter = 0 } = limitOf(await me(token))
+    t.equal(status, 429)
+    t.ok(retryAfter <= 300, `${retryAfter} seconds`)
+  })
+
+  await t.test('learns of limits that are changed', async t => {
+    const { token, organization } = await register(server, 'Chiara')
+    await ahead(minutes, () => me(token))
+    await db.admin`insert into app.rate_limits (organization_id, requests) values (${organization}, 50)`
+    await until(async () => limitOf(await me(token)).limit === 50)
+    t.pass()
+  })
+
+  await t.test('returns to a Redis that was away then', withoutRedis(), async t => {
+    const redis = await startRedis(t)
+    const { app, call } = await startServer(t, { REDIS_URL: redis.url }, db)
+    const said: string[] = []
+    for (const level of ['warn', 'info'] as const)
+      app.log[level] = (...about: unknown[]) => said.push(String(about.at(-1)))
+    await ahead(minutes, async () => {
+      await redis.stop()
+      await until(async () => {
+        await call('GET /api/me')
+        return said.some(line => /Redis does not answer/.test(line))
+      })
+    })
+    await redis.start()
+    await until(async () => {
+      await call('GET /api/me')
+      return said.some(line => /Redis answers again/.test(line))
+    })
+    t.pass()
+  })
 })

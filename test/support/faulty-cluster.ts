@@ -16,6 +16,16 @@ import { type Database, until } from './helper.ts'
 const libraries = ['/usr/lib/x86_64-linux-gnu', '/usr/lib/aarch64-linux-gnu', '/usr/lib']
 const library = libraries.map(folder => `${folder}/faketime/libfaketimeMT.so.1`).find(existsSync)
 
+/** What gives a process a clock of its own, which goes by what is in the file, such as `+20d`; `+0` is right. */
+export const ownClock = (file: string) => ({
+  LD_PRELOAD: library ?? '',
+  FAKETIME_TIMESTAMP_FILE: file,
+  FAKETIME_CACHE_DURATION: '1',
+  // With its monotonic clock a process and the kernel measure how long something takes.
+  FAKETIME_DONT_FAKE_MONOTONIC: '1',
+  FAKETIME_DONT_RESET: '1',
+})
+
 /** Why tests of a full disk and a wrong clock are skipped, for the options of t.test. Where they have to run, it throws. */
 export function withoutFaults(): { skip?: string } {
   const lacking = withoutClusters()
@@ -82,10 +92,8 @@ export async function startFaulty(t: Test): Promise<FaultyCluster> {
   await writeFile(clock, '+0\n', { mode: 0o644 })
   const start = () =>
     clusters.sh(
-      // With its monotonic clock PostgreSQL and the kernel measure how long something takes.
-      'export LD_PRELOAD="$LIBRARY" FAKETIME_TIMESTAMP_FILE="$CLOCK" FAKETIME_CACHE_DURATION=1 FAKETIME_DONT_FAKE_MONOTONIC=1 FAKETIME_DONT_RESET=1\n' +
-        'pg_ctl start -w -D "$DATA" -l "$DATA.log" -o "-c port=$PORT -c unix_socket_directories=$FOLDER -c listen_addresses=127.0.0.1 -c fsync=off -c min_wal_size=32MB -c max_wal_size=64MB"',
-      { LIBRARY: library ?? '', CLOCK: clock, DATA: data, PORT: port, FOLDER: clusters.folder },
+      'pg_ctl start -w -D "$DATA" -l "$DATA.log" -o "-c port=$PORT -c unix_socket_directories=$FOLDER -c listen_addresses=127.0.0.1 -c fsync=off -c min_wal_size=32MB -c max_wal_size=64MB"',
+      { ...ownClock(clock), DATA: data, PORT: port, FOLDER: clusters.folder },
     )
   await start()
   await setPasswords(port)

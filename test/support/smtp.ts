@@ -1,16 +1,30 @@
 import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
-import { SMTPServer } from 'smtp-server'
+import { SMTPServer, type SMTPServerOptions } from 'smtp-server'
 import type { Test } from 'tap'
+
+/** Starts an SMTP server, which is closed after the test, and returns its URL. */
+export async function listenForMail(t: Test, options: SMTPServerOptions): Promise<string> {
+  const server = new SMTPServer({ authOptional: true, disabledCommands: ['STARTTLS'], ...options })
+  // A client that is killed resets its connection, which without a listener would end the test.
+  server.on('error', () => {})
+  server.listen(0, '127.0.0.1')
+  await once(server.server, 'listening')
+  t.teardown(
+    () =>
+      new Promise<void>(resolve => {
+        server.close(resolve)
+      }),
+  )
+  return `smtp://127.0.0.1:${(server.server.address() as AddressInfo).port}`
+}
 
 /** An SMTP server that keeps what it accepts and, on demand, refuses mails and quotes them. */
 export async function startSmtp(t: Test) {
   const received: string[] = []
   const refused: string[] = []
   const smtp = { url: '', received, refused, refuses: false }
-  const server = new SMTPServer({
-    authOptional: true,
-    disabledCommands: ['STARTTLS'],
+  smtp.url = await listenForMail(t, {
     onData(stream, _session, done) {
       const chunks: Buffer[] = []
       stream.on('data', (chunk: Buffer) => chunks.push(chunk))
@@ -30,15 +44,6 @@ export async function startSmtp(t: Test) {
       })
     },
   })
-  server.listen(0, '127.0.0.1')
-  await once(server.server, 'listening')
-  smtp.url = `smtp://127.0.0.1:${(server.server.address() as AddressInfo).port}`
-  t.teardown(
-    () =>
-      new Promise<void>(resolve => {
-        server.close(resolve)
-      }),
-  )
   return smtp
 }
 

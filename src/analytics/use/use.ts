@@ -73,13 +73,13 @@ export const tally = fp(
     // After the last answer, and before the owner of the pool closes it.
     app.addHook('onClose', async () => {
       stopped.abort()
-      const end = Date.now() + config.DATABASE_DEADLINE * 1000
+      const end = performance.now() + config.DATABASE_DEADLINE * 1000
       for (;;) {
         try {
           await counts.flush()
           return
         } catch (error) {
-          if (Date.now() < end) await sleep(200)
+          if (performance.now() < end) await sleep(200)
           else {
             app.log.error({ err: error, ...counts.stats() }, 'the latest usage counts are lost')
             return

@@ -49,5 +49,5 @@ function take(lock: string): boolean {
 
 function isOld(lock: string): boolean {
   const made = statSync(lock, { throwIfNoEntry: false })?.mtimeMs
-  return made !== undefined && Date.now() - made > 5000
+  return made !== undefined && Math.abs(Date.now() - made) > 5000
 }

@@ -93,8 +93,14 @@ export function countersIn(redis: SharedMemory | undefined): Counters {
   }
   class Store implements FastifyRateLimitStore {
     incr(...[key, callback]: Parameters<FastifyRateLimitStore['incr']>) {
+      const { window, block } = ruleIn(key)
+      // It ends after so long even if a clock that was ahead is set right meanwhile, and it seems to be longer.
+      const longest = Math.max(window, block) * 1000
       count(key).then(({ consumedPoints, msBeforeNext }) => {
-        callback(null, { current: consumedPoints / whole, ttl: Math.max(msBeforeNext, 1) })
+        callback(null, {
+          current: consumedPoints / whole,
+          ttl: Math.min(Math.max(msBeforeNext, 1), longest),
+        })
       }, callback)
     }
     child() {

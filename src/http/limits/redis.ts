@@ -29,10 +29,10 @@ export async function connectRedis(url: string, log: FastifyBaseLogger): Promise
     maxRetriesPerRequest: 0,
   })
   let isDown = false
-  let askAgain = 0
+  let askAgain = -Infinity
 
   function failed(error: unknown) {
-    askAgain = Date.now() + pause
+    askAgain = performance.now() + pause
     if (isDown) return
     isDown = true
     log.warn({ err: error }, 'Redis does not answer: this process counts requests on its own')
@@ -41,9 +41,9 @@ export async function connectRedis(url: string, log: FastifyBaseLogger): Promise
 
   async function ask<T>(work: () => Promise<T>): Promise<T | undefined> {
     if (isDown) {
-      if (Date.now() < askAgain) return undefined
+      if (performance.now() < askAgain) return undefined
       // One request tries on behalf of all.
-      askAgain = Date.now() + pause
+      askAgain = performance.now() + pause
     }
     try {
       const answer = await work()

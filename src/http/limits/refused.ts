@@ -39,7 +39,7 @@ export function chargedSessions({ refund }: Pick<Counters, 'refund'>) {
   const sessions = new Map<string, Account>()
 
   function accountOf(session: string, { person, organization }: Payers): Account {
-    const now = Date.now()
+    const now = performance.now()
     const known = sessions.get(session)
     const isSame = known?.person.key === person && known.organization.key === organization
     if (isSame && now - known.since <= ruleIn(person).window * 1000) return known

@@ -80,11 +80,11 @@ export function organizationRules(
         window: own?.window_seconds ?? defaults.window,
         block: own?.block_seconds ?? defaults.block,
       }
-      entry.until = Date.now() + lifetime
+      entry.until = performance.now() + lifetime
     } catch {
       // The user is no longer a member, or the database is down; the request itself will find out. The rest
       // of the organization keeps the rule it had.
-      entry.until = Date.now() + Math.min(lifetime, retryAfter)
+      entry.until = performance.now() + Math.min(lifetime, retryAfter)
     }
     entry.isNew = false
     delete entry.looking
@@ -93,14 +93,14 @@ export function organizationRules(
   return async member => {
     let entry = known.get(member.org)
     if (!entry) {
-      entry = { rule: defaults, until: 0, isNew: true }
+      entry = { rule: defaults, until: -Infinity, isNew: true }
       for (const oldest of known.keys()) {
         if (known.size < maxOrganizations) break
         known.delete(oldest)
       }
       known.set(member.org, entry)
     }
-    if (Date.now() >= entry.until) entry.looking ??= refresh(entry, member)
+    if (performance.now() >= entry.until) entry.looking ??= refresh(entry, member)
     if (entry.isNew && entry.looking) await within(timeout, entry.looking)
     return entry.rule
   }
