@@ -58,6 +58,13 @@ const aliases: Record<string, string> = {
   venue_city: 'city',
 }
 
+/** How others name the currency. Left out, amounts would be in that of the books. */
+const currencies =
+  /^(.*_)?(currency|currencies|curr\.?|ccy|währung|waehrung|devise|valuta|valuutta|divisa|moneda|moeda|waluta)(_.*)?$/
+
+/** Within how many lines with text the header is looked for: titles of reports may be above it. */
+export const headerWithin = 20
+
 /** The header of a file: the column of each cell, and the names of those that are left out. */
 export interface Header {
   names: (string | undefined)[]
@@ -74,12 +81,7 @@ export const kindOf = (resource: string, column: string): Kind =>
  */
 export function readHeader(cells: string[], resource: string): Header {
   const { required = [], possible = {} } = columns[resource] ?? {}
-  const written = cells.map(cell =>
-    cell
-      .trim()
-      .toLowerCase()
-      .replace(/[\s-]+/g, '_'),
-  )
+  const written = cells.map(nameOf)
   const names = written.map(name => {
     const meant = aliases[name] ?? name
     // The name of the API itself comes first.
@@ -93,6 +95,12 @@ export function readHeader(cells: string[], resource: string): Header {
   for (const [n, name] of names.entries())
     if (name !== undefined && names.indexOf(name) !== n)
       throw new Unreadable(`The column ${name} occurs twice.`)
+  const money = ['amount', 'amount_minor', 'fee', 'fee_minor']
+  const meant = written.findIndex(name => currencies.test(name))
+  if (meant >= 0 && !names.includes('currency') && money.some(name => names.includes(name)))
+    throw new Unreadable(
+      `The column ${String(cells[meant]).trim().slice(0, 100)} may have the currency: name it currency, or leave it out.`,
+    )
   return {
     names,
     ignored: cells.map(cell => cell.trim()).filter((cell, n) => names[n] === undefined && cell !== ''),
@@ -102,14 +110,28 @@ export function readHeader(cells: string[], resource: string): Header {
 /** How many of the cells are names of columns. */
 export function namesIn(cells: string[], resource: string): number {
   const possible = columns[resource]?.possible ?? {}
-  return cells.filter(
-    cell =>
-      cell
-        .trim()
-        .toLowerCase()
-        .replace(/[\s-]+/g, '_') in possible,
-  ).length
+  return cells.filter(cell => nameOf(cell) in possible).length
 }
+
+/** Whether the cells of a line above the header are a line of data, and no title. */
+export function isData(cells: Record<string, string>, resource: string): boolean {
+  const { required = [], possible = {} } = columns[resource] ?? {}
+  return (
+    required.every(group => group.some(name => name in cells)) &&
+    Object.entries(cells).every(([name, cell]) => {
+      if (possible[name] === 'day')
+        return /^\d+[/.-] ?\d+[/.-] ?\d+|^\d{8}$|^(\d|[a-z]{3,9}\.? ).* \d{4}\b/i.test(cell)
+      return (possible[name] ?? 'text') === 'text' || /\d/.test(cell)
+    })
+  )
+}
+
+const nameOf = (cell: string) =>
+  cell
+    .normalize()
+    .trim()
+    .toLowerCase()
+    .replace(/[\s-]+/g, '_')
 
 /** Why a file as a whole cannot be read, in a sentence for the user who uploaded it. */
 export class Unreadable extends Error {}

@@ -1,5 +1,4 @@
-import { Unreadable } from './columns.ts'
-import { headerWithin } from './reading.ts'
+import { headerWithin, namesIn, Unreadable } from './columns.ts'
 
 /** How to read a file; what the user has not specified is detected. */
 export interface Dialect {
@@ -57,21 +56,36 @@ function wideEncodingOf(piece: Buffer): Dialect['encoding'] {
       if (n % 2 === 0) even += 1
       else odd += 1
     }
-  if (odd > 4 * even) return 'utf-16le'
-  if (even > 4 * odd) return 'utf-16be'
+  // A stray zero or two are no encoding.
+  const many = piece.length / 20
+  if (odd > 4 * even && odd > many) return 'utf-16le'
+  if (even > 4 * odd && even > many) return 'utf-16be'
   throw new Unreadable(
     'The file is not text: it has bytes that are zero. A spreadsheet must be saved as CSV.',
   )
 }
 
-/** What a first line sep=; says, which spreadsheets write; else the candidate that a line has most often, outside quotes. */
-export function detectDelimiter(text: string): Dialect['delimiter'] {
+/**
+ * What a first line sep=; says, which spreadsheets write; else the candidate between most names of columns, as in the
+ * header, and where there are none the one that a line has most often, outside quotes.
+ */
+export function detectDelimiter(text: string, resource: string): Dialect['delimiter'] {
   const said = /^\uFEFF?sep=(.)[\r\n]/i.exec(text)?.[1]
   const known = delimiters.find(sign => sign === said)
   if (known) return known
-  const bare = text.replace(/"(?:[^"]|"")*"/g, '')
-  // A title above the header has few, and a header as many as any line.
-  const rows = bare.split(/\r\n|\r|\n/).slice(0, headerWithin)
-  const most = (sign: string) => Math.max(...rows.map(row => row.split(sign).length))
+  // Names stay, and other quoted text may have any sign.
+  const bare = text.replace(/"((?:[^"]|"")*)"/g, (_all, inner: string) =>
+    /^[\w\s-]*$/.test(inner) ? inner : '',
+  )
+  // A title above the header has few, and a note below it may have many.
+  const rows = bare
+    .split(/\r\n|\r|\n/)
+    .filter(row => row.trim() !== '')
+    .slice(0, headerWithin)
+  const most = (sign: string) => {
+    const split = rows.map(row => row.split(sign))
+    const [names, cells] = [split.map(row => namesIn(row, resource)), split.map(row => row.length)]
+    return Math.max(...names) * text.length + Math.max(...cells)
+  }
   return delimiters.reduce((best, sign) => (most(sign) > most(best) ? sign : best))
 }

@@ -16,7 +16,10 @@ const signs: Record<string, Decimal> = { '.': 'point', ',': 'comma' }
 const other = (sign: string): Decimal => (sign === '.' ? 'comma' : 'point')
 
 /** A number, with a currency or a sign on either side: the same as app_private.csv_number reads. */
-const numeric = /^(?:kr\.|[^\d.,]){0,6}([\d.,'’\s]*\d)[^\d.,]{0,6}$/
+const numeric = /^(?:kr\.|Fr\.|[^\d.,]){0,6}([\d.,'’\s]*\d)[^\d.,]{0,6}$/
+
+/** Groups of three: 31.12.2027 in a column of amounts is no number, and says nothing. */
+const grouped = /^\d{1,3}([.,]\d{3})+$/
 
 /**
  * What the decimal sign of a number must be; 'either' where it could be both, undefined where the number has no sign.
@@ -30,7 +33,7 @@ export function decimalOf(cell: string, isWhole = false): Decimal | 'either' | u
   const [before = '', after = ''] = number.split(last)
   if (found.length > 1) {
     // 1.234.567 has no decimals, 1.234.567,89 has.
-    if (new Set(found).size === 1) return other(last)
+    if (new Set(found).size === 1) return grouped.test(number) ? other(last) : undefined
     return found.indexOf(last) === found.length - 1 ? signs[last] : undefined
   }
   if (isWhole) return after.length === 3 ? other(last) : undefined

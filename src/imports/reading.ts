@@ -1,5 +1,5 @@
 import { parse } from 'fast-csv'
-import { type Header, namesIn, readHeader, Unreadable } from './columns.ts'
+import { type Header, headerWithin, isData, namesIn, readHeader, Unreadable } from './columns.ts'
 import type { Dialect } from './dialect.ts'
 
 /** The number of a line in a file, and its cells, without the empty ones. */
@@ -10,8 +10,6 @@ export type Line = [line: number, cells: Record<string, string>]
  * of the file, so a missing quotation mark in a large one would keep the worker busy for minutes.
  */
 const longest = 262_144
-/** Within how many lines with text the header is looked for: titles of reports may be above it. */
-export const headerWithin = 20
 
 /** Decodes a file piece by piece. */
 export async function* textOf(pieces: AsyncIterable<Buffer>, encoding: string): AsyncGenerator<string> {
@@ -59,7 +57,7 @@ export async function* linesOf(
       line += 1 + row.reduce((breaks, cell) => breaks + (cell.match(/\r\n|\r|\n/g)?.length ?? 0), 0)
       if (row.every(cell => cell.trim() === '')) continue
       if (header !== undefined) lines.push([at, cellsOf(row, header)])
-      else if ((header = search.look(row)) !== undefined) onHeader(header)
+      else if ((header = search.look(at, row)) !== undefined) onHeader(header)
       if (lines.length >= batch) {
         yield lines
         lines = []
@@ -81,34 +79,43 @@ class HeaderSearch {
   /** Why the line that is most like a header is none. */
   failure: Error = new Unreadable('The file is empty.')
   readonly #resource: string
+  readonly #above: [line: number, row: string[]][] = []
   #best = -1
-  #looked = 0
 
   constructor(resource: string) {
     this.#resource = resource
   }
 
-  look(row: string[]): Header | undefined {
+  look(line: number, row: string[]): Header | undefined {
+    let header: Header
     try {
-      return readHeader(row, this.#resource)
+      header = readHeader(row, this.#resource)
     } catch (error) {
       const names = namesIn(row, this.#resource)
       if (names > this.#best) {
         this.#best = names
         this.failure = error as Error
       }
-      this.#looked += 1
-      if (this.#looked >= headerWithin) throw this.failure
+      this.#above.push([line, row])
+      if (this.#above.length >= headerWithin) throw this.failure
       return undefined
     }
+    // A sorted sheet has its header anywhere.
+    const lost = this.#above.find(([, cells]) => isData(cellsOf(cells, header), this.#resource))
+    if (lost)
+      throw new Unreadable(`Line ${lost[0]} has data, but is above the header, which is in line ${line}.`)
+    return header
   }
 }
+
+/** What exports put before text that a spreadsheet would evaluate: see app.csv_text. With it, a reference is another. */
+const guard = /^'(?=[\t\n\r=+\-@＋－＝＠])/
 
 function cellsOf(row: string[], { names }: Header): Record<string, string> {
   const cells: Record<string, string> = {}
   for (const [n, cell] of row.entries()) {
     // PostgreSQL's text has no NUL.
-    const value = cell.trim().replaceAll('\0', '\uFFFD')
+    const value = cell.trim().replace(guard, '').replaceAll('\0', '\uFFFD')
     if (value === '') continue
     const name = names[n]
     if (name !== undefined) cells[name] = value

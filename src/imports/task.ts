@@ -42,7 +42,7 @@ async function dialectOf(begun: Begun, pieces: () => AsyncIterable<Buffer>, foun
     sample = (sample + text).slice(0, sampleSize)
     if (sample.length === sampleSize) break
   }
-  const delimiter = (found.delimiter = options.delimiter ?? detectDelimiter(sample))
+  const delimiter = (found.delimiter = options.delimiter ?? detectDelimiter(sample, resource))
   const notation = new Notation(resource, options)
   const onHeader = ({ ignored }: { ignored: string[] }) => {
     if (ignored.length > 0) found.ignored_columns = ignored.slice(0, 100).map(name => name.slice(0, 100))

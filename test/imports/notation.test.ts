@@ -114,6 +114,75 @@ t.test('a file whose numbers or dates could mean two things', async t => {
   })
 })
 
+t.test('nothing that may be meant otherwise is taken in silence', async t => {
+  const { check, problemsOf } = await office(t)
+  const badOf = async (text: string, query?: string) => {
+    const found = await check(text, query)
+    const bad = await problemsOf(found.id)
+    return [found.failure, ...bad.flatMap(({ line, problems }) => problems.map(p => `${line} ${p.column}`))]
+  }
+  const header = 'booked_on;category;amount'
+  const cases: [why: string, text: string, bad: (string | null)[], query?: string][] = [
+    [
+      'a rate with a decimal point beside amounts with a comma',
+      `${header};currency;exchange_rate\n1.4.2027;Guarantee;1.234,5;USD;1.085\n1.4.2027;Guarantee;1;USD;1,085\n1.4.2027;Guarantee;1;USD;1085\n`,
+      [null, '2 exchange_rate'],
+    ],
+    [
+      'a rate with a decimal comma beside amounts with a point',
+      `${header};currency;exchange_rate\n1.4.2027;Guarantee;1,234.5;USD;1,085\n`,
+      [null, '2 exchange_rate'],
+    ],
+    [
+      'an amount that is no number beside one in cents',
+      `${header};amount_minor\n1.4.2027;Guarantee;abc;500\n1.4.2027;Guarantee;7;500\n1.4.2027;Guarantee;7;700\n1.4.2027;Guarantee;7;x\n`,
+      [null, '2 amount', '3 amount', '5 amount'],
+    ],
+    [
+      'a tax of the other sign, or in two ways',
+      `${header};kind;tax;tax_minor\n1.4.2027;Guarantee;100;income;-19;\n1.4.2027;Guarantee;100;income;x;1\n1.4.2027;Guarantee;100;income;19;1\n1.4.2027;Guarantee;100;income;19;1900\n`,
+      [null, '2 tax', '3 tax', '4 tax'],
+    ],
+    [
+      'a fee in two ways',
+      'title;artist;show_on;fee;fee_minor\nA;B;2027-01-02;x;5\nA;B;2027-01-02;7;5\nA;B;2027-01-02;7;700\n',
+      [null, '2 fee', '3 fee'],
+      'resource=shows',
+    ],
+    [
+      'a month that begins like an English one',
+      `${header}\n14 marraskuu 2027;Guarantee;1\n14 Sept 2027;Guarantee;1\n14 June 2027;Guarantee;1\n`,
+      [null, '2 booked_on'],
+    ],
+    [
+      'dots where months come first',
+      `${header}\n05.06.2027;Guarantee;1\n05/14/2027;Guarantee;1\n14.05.2027;Guarantee;1\n`,
+      [null, '2 booked_on'],
+    ],
+    [
+      'a date in the column of amounts, which says nothing of numbers',
+      `${header}\n2027-01-02;Guarantee;31.05.2027\n2027-01-02;Guarantee;1.250\n`,
+      [
+        '“1.250” (line 3, amount) may be 1250 or have decimals, and no other number says which: upload the file again with decimal=comma or decimal=point.',
+      ],
+    ],
+    [
+      'lines above the header, as in a sorted sheet',
+      `1.6.2027;Guarantee;1.250,00\n${header}\n2.6.2027;Guarantee;5,00\n`,
+      ['Line 1 has data, but is above the header, which is in line 2.'],
+    ],
+    [
+      'a column with the currency under another name',
+      `${header};Währung\n1.4.2027;Guarantee;1;USD\n`,
+      ['The column Währung may have the currency: name it currency, or leave it out.'],
+    ],
+  ]
+  for (const [why, text, bad, query] of cases)
+    await t.test(why, async t => {
+      t.same(await badOf(text, query), bad)
+    })
+})
+
 t.test('numbers and dates as the trade writes them', async t => {
   const { check, problemsOf, records, run, settled, call, token } = await office(t)
   await call('POST /api/finance-categories', { token, body: { kind: 'expense', name: 'Guarantee' } })
@@ -211,7 +280,10 @@ t.test('numbers and dates as the trade writes them', async t => {
       ['14/03/2031', '2031-03-14'],
       ['14-03-2031', '2031-03-14'],
       ['2031-03-14 00:00:00', '2031-03-14'],
-      ['2031-03-14T23:30:00Z', '2031-03-14'],
+      ['2031-03-14T00:00:00Z', '2031-03-14'],
+      ['2031-03-14T23:30:00', '2031-03-14'],
+      ['2031-03-14T23:00:00Z', null],
+      ['2031-03-14T23:00:00.000+02:00', null],
       ['14/03/2031 18:45', '2031-03-14'],
       ['14/03/2031 6:45:00 PM', '2031-03-14'],
       ['14 March 2031', '2031-03-14'],
@@ -252,6 +324,21 @@ t.test('headers and bytes as programs write them', async t => {
       'with sep= and a byte-order mark',
       `\uFEFFsep=|\r\nbooked_on|category|amount\r\n2027-01-02|Guarantee|1\r\n`,
       { delimiter: '|' },
+    ],
+    [
+      'with more semicolons in a note than commas in the header',
+      `booked_on,category,amount,note\n2027-01-02,Guarantee,1.50,a;b;c;d;e;f;g\n`,
+      { delimiter: ',' },
+    ],
+    [
+      'with names in quotes below a title with more signs of another kind',
+      `Northlight, Ana, Berlin, Leipzig, Kiel\n"booked_on";"category";"amount"\n${lines}`,
+      { delimiter: ';' },
+    ],
+    [
+      'with a Swiss franc before numbers',
+      `booked_on;category;amount;currency;exchange_rate\n2027-01-02;Guarantee;Fr. 12.50;CHF;1.5\n`,
+      { decimal: 'point' },
     ],
     [
       'with columns that are not known',
@@ -299,6 +386,11 @@ t.test('headers and bytes as programs write them', async t => {
       ]),
       /not text/,
     ],
+    [
+      'a single zero',
+      Buffer.from(`booked_on;category;amount;note\n2027-01-02;Guarantee;1;a\0b\n`),
+      /not text: it has bytes that are zero/,
+    ],
     ['no header in twenty lines', 'a,b\n'.repeat(30), /booked_on is missing/],
     ['a header like one', `Title\nbooked_on;category;total\n${lines}`, /amount or amount_minor is missing/],
     ['a column twice', `Title\nbooked_on;amount;category;Amount\n${lines}`, /amount occurs twice/],
@@ -334,6 +426,19 @@ t.test('headers and bytes as programs write them', async t => {
       'status',
     ])
       t.equal(after[0]?.[column], before[0]?.[column], column)
+  })
+
+  await t.test('also text that a spreadsheet would evaluate, and the references are the same', async t => {
+    const line = '2027-05-08;Guarantee;5;-x;=1+1;@1\n'
+    t.match(await enter(`booked_on;category;amount;counterparty;note;external_ref\n${line}`), { created: 1 })
+    const path = '/api/exports/finance-records?from=2027-05-08&to=2027-05-08'
+    const { text } = await call(`GET ${path}`, { token, headers: { accept: 'text/csv' } })
+    t.match(text, /,'-x,'=1\+1,import,'@1,/)
+    t.match(await check(text), { lines: 1, bad_lines: 0, existing: 1 })
+    const changed = text.replace(/'@1/, "'@2")
+    t.match(await enter(changed), { created: 1 })
+    const [found] = (await records()).filter(record => record['external_ref'] === '@2')
+    t.match(found, { counterparty: '-x', note: '=1+1' })
   })
 
   await t.test('and what one of shows has, with its venue and its fee', async t => {

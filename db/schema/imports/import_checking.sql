@@ -63,27 +63,45 @@ $$;
 comment on function app_private.names_other_currency(text, text) is 'Whether an amount is written with the sign or the code of another currency.';
 alter function app_private.names_other_currency(text, text) owner to callboard_definer;
 
+create or replace function app_private.csv_month(value text) returns integer
+language sql immutable parallel safe
+set search_path = ''
+begin atomic
+  select x.n::integer from unnest('{january,february,march,april,may,june,july,august,september,october,november,december}'::text[]) with ordinality as x (month, n)
+  where length(value) >= 3 and starts_with(x.month, lower(value));
+end;
+comment on function app_private.csv_month(text) is 'Which month has this English name, or one that begins with it; NULL for none. Of other languages, some begin alike and mean another one.';
+alter function app_private.csv_month(text) owner to callboard_definer;
+
 create or replace function app_private.csv_date(value text, order_is text) returns date
 language plpgsql immutable parallel safe
 set search_path = ''
 as $$
 declare
-  months constant text[] := '{jan,feb,mar,apr,may,jun,jul,aug,sep,oct,nov,dec}';
-  day_only constant text := case when value ~ ':' then regexp_replace(value, '[T ]+[0-9]{1,2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?( ?[AaPp][Mm]|Z|[+-][0-9]{2}:?[0-9]{2})?$', '') else value end;
+  -- 23:00 elsewhere may be another day here: then it is bad.
+  day_only constant text := case when strpos(value, ':') > 0 then regexp_replace(value, '[T ]+([0-9]{1,2}:[0-9]{2}(:[0-9]{2}([.,][0-9]+)?)?( ?[AaPp][Mm])?|0?0:00(:00([.,]0+)?)?(Z|[+-][0-9]{2}:?[0-9]{2}))$', '') else value end;
   part text[];
   y integer;
   m integer;
   d integer;
   found date;
 begin
-  if day_only ~ '^[0-9]{4}([/.-])[0-9]{1,2}\1[0-9]{1,2}$' then
-    part := regexp_split_to_array(day_only, '[/.-]');
+  -- Most are like this, and a reference back to a sign is slow.
+  if day_only ~ '^[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}$' then
+    part := string_to_array(day_only, '-');
+    y := part[1]; m := part[2]; d := part[3];
+  elsif day_only ~ '^[0-9]{4}([/.])[0-9]{1,2}\1[0-9]{1,2}$' then
+    part := regexp_split_to_array(day_only, '[/.]');
     y := part[1]; m := part[2]; d := part[3];
   elsif day_only ~ '^[0-9]{8}$' then
     y := left(day_only, 4); m := substr(day_only, 5, 2); d := right(day_only, 2);
   elsif day_only ~ '^[0-9]{1,2}\. ?[0-9]{1,2}\. ?[0-9]{4}$' then
     part := string_to_array(day_only, '.');
     y := part[3]; m := part[2]; d := part[1];
+    -- Where months come first, they may here, too.
+    if order_is = 'mdy' and d <= 12 and d <> m then
+      return null;
+    end if;
   elsif day_only ~ '^[0-9]{1,2}([/-])[0-9]{1,2}\1[0-9]{4}$' and order_is in ('dmy', 'mdy') then
     part := regexp_split_to_array(day_only, '[/-]');
     y := part[3];
@@ -91,11 +109,11 @@ begin
   elsif day_only ~* '^[0-9]{1,2}(st|nd|rd|th)?[ -]+[a-z]{3,9}\.?[ ,-]+[0-9]{4}$' then
     part := regexp_match(day_only, '^([0-9]+)[a-z]*[ -]+([a-z]+)\.?[ ,-]+([0-9]{4})$', 'i');
     d := part[1]; y := part[3];
-    m := array_position(months, lower(left(part[2], 3)));
+    m := app_private.csv_month(part[2]);
   elsif day_only ~* '^[a-z]{3,9}\.? +[0-9]{1,2}(st|nd|rd|th)?,? +[0-9]{4}$' then
     part := regexp_match(day_only, '^([a-z]+)\.? +([0-9]+)[a-z]*,? +([0-9]{4})$', 'i');
     d := part[2]; y := part[3];
-    m := array_position(months, lower(left(part[1], 3)));
+    m := app_private.csv_month(part[1]);
   end if;
   if y is null or m is null or y not between 1 and 9999 or m not between 1 and 12 or d not between 1 and 31 then
     return null;
@@ -150,6 +168,7 @@ create or replace function app_private.bad_day(in_column text, value text, day d
 language sql stable parallel safe
 return app_private.bad(in_column, value is not null and not coalesce(app.is_day(day), false),
   case when order_is is null and value ~ '^[0-9]{1,2}[/-][0-9]{1,2}[/-][0-9]{4}' then 'Which is the day, and which the month? Upload the file again with dates=dmy or dates=mdy.'
+    when order_is = 'mdy' and value ~ '^[0-9]{1,2}[.]' then 'Which is the day, and which the month? Write 2027-03-14.'
     else 'Not a date between 1900 and 2199: write 2027-03-14.' end);
 comment on function app_private.bad_day(text, text, date, text) is 'The problem of a text that is not a valid day (app.is_day), or NULL; `day` is its parsed value, and the last argument the order of days and months in the file.';
 alter function app_private.bad_day(text, text, date, text) owner to callboard_definer;
@@ -166,15 +185,15 @@ return app_private.bad(in_column, value is not null and coalesce(count not betwe
 comment on function app_private.bad_count(text, text, numeric, integer, text) is 'The problem of a text that is not a whole number of at least `smallest`, or NULL; `count` is its parsed value.';
 alter function app_private.bad_count(text, text, numeric, integer, text) owner to callboard_definer;
 
-create or replace function app_private.bad_amount(in_column text, value text, units numeric, minor numeric, currency text) returns jsonb
+create or replace function app_private.bad_amount(in_column text, value text, units numeric, minor numeric, currency text, digits integer) returns jsonb
 language sql stable parallel safe
 return coalesce(
   -- Zeros, too: who writes three decimals of euros means thousands, or another currency.
-  app_private.bad(in_column, scale(units) > app.minor_digits(currency) or scale(minor) > 0, format('%s has %s decimal places.', currency, app.minor_digits(currency))),
+  app_private.bad(in_column, scale(units) > digits or scale(minor) > 0, format('%s has %s decimal places.', currency, digits)),
   app_private.bad(in_column, case when value ~ '[^0-9.,+-]' then app_private.names_other_currency(value, currency) end, format('It is written with another currency than %s.', currency)));
-comment on function app_private.bad_amount(text, text, numeric, numeric, text) is
-  'The problem of an amount with more decimals than its currency has, or with the sign of another one; units and minor are what was parsed.';
-alter function app_private.bad_amount(text, text, numeric, numeric, text) owner to callboard_definer;
+comment on function app_private.bad_amount(text, text, numeric, numeric, text, integer) is
+  'The problem of an amount with more decimals than its currency has, or with the sign of another one; units and minor are what was parsed, and digits the decimals of the currency.';
+alter function app_private.bad_amount(text, text, numeric, numeric, text, integer) owner to callboard_definer;
 
 create or replace function app_private.bad_choice(in_column text, value text, choices text[], reason text) returns jsonb
 language sql stable parallel safe
@@ -201,9 +220,9 @@ begin
     from given g, app.organizations o where o.id = i.organization_id
   ),
   read as materialized (
-    select g.*,
-      coalesce(g.amount_units * 10::numeric ^ app.minor_digits(g.currency), g.amount_minor) as amount,
-      coalesce(g.tax_units * 10::numeric ^ app.minor_digits(g.currency), g.tax_minor) as tax,
+    select g.*, c.digits,
+      coalesce(g.amount_units * 10::numeric ^ c.digits, g.amount_minor) as amount,
+      coalesce(g.tax_units * 10::numeric ^ c.digits, g.tax_minor) as tax,
       app_private.csv_number(g.v ->> 'exchange_rate', i.options ->> 'decimal') as rate,
       app_private.csv_date(g.v ->> 'booked_on', i.options ->> 'dates') as booked_on,
       app_private.csv_date(g.v ->> 'due_on', i.options ->> 'dates') as due_on,
@@ -211,6 +230,7 @@ begin
       app_private.csv_uuid(g.v ->> 'itinerary_id') as itinerary_id,
       coalesce(g.v ->> 'source', i.options ->> 'source', 'import') as source
     from numbers g
+    cross join lateral (select app.minor_digits(g.currency) as digits offset 0) c
   ),
   meant as materialized (
     select r.*, k.kind, c.id as category_id, s.has_show,
@@ -243,17 +263,23 @@ begin
       app_private.bad('itinerary_id', m.v ->> 'itinerary_id' is not null and not m.has_itinerary, 'There is no such itinerary.'),
       -- Amount.
       app_private.missing('amount', coalesce(m.v ->> 'amount', m.v ->> 'amount_minor'), 'An amount is required.'),
-      app_private.bad('amount', m.amount is null and coalesce(m.v ->> 'amount', m.v ->> 'amount_minor') is not null,
+      app_private.bad('amount', m.v ? 'amount' and m.amount_units is null or m.v ? 'amount_minor' and m.amount_minor is null,
         format('Not a number (decimal %s expected).', i.options ->> 'decimal')),
-      app_private.bad_amount('amount', coalesce(m.v ->> 'amount', m.v ->> 'amount_minor'), m.amount_units, m.amount_minor, m.currency),
+      app_private.bad('amount', m.amount_minor <> m.amount, 'amount and amount_minor are not the same.'),
+      app_private.bad_amount('amount', coalesce(m.v ->> 'amount', m.v ->> 'amount_minor'), m.amount_units, m.amount_minor, m.currency, m.digits),
       app_private.bad('amount', abs(m.amount) > 9007199254740991, 'The amount is too large.'),
       app_private.bad('amount', m.amount < 0 and m.v ->> 'kind' is not null, 'An amount must not be negative if the column kind gives the direction.'),
       app_private.bad('tax', coalesce(m.v ->> 'tax', m.v ->> 'tax_minor') is not null
-        and (m.tax is null or m.tax <> trunc(m.tax) or abs(m.tax) > abs(m.amount)), 'Not an amount of money between 0 and the amount.'),
-      app_private.bad_amount('tax', coalesce(m.v ->> 'tax', m.v ->> 'tax_minor'), m.tax_units, m.tax_minor, m.currency),
+        and (m.tax is null or m.v ? 'tax' and m.tax_units is null or m.tax <> trunc(m.tax) or abs(m.tax) > abs(m.amount) or m.tax < 0 and m.amount > 0),
+        'Not an amount of money between 0 and the amount.'),
+      app_private.bad('tax', m.tax_minor <> m.tax, 'tax and tax_minor are not the same.'),
+      app_private.bad_amount('tax', coalesce(m.v ->> 'tax', m.v ->> 'tax_minor'), m.tax_units, m.tax_minor, m.currency, m.digits),
       -- Currency.
       app_private.bad('currency', not exists (select from app.currencies c where c.code = m.currency), 'There is no such currency.'),
       app_private.bad('exchange_rate', m.v ->> 'exchange_rate' is not null and coalesce(m.rate <= 0 or m.rate > 1000000000, true), 'Not a positive number.'),
+      -- A file with 1.234,50 may have rates as banks write them: 1.085.
+      app_private.bad('exchange_rate', m.v ->> 'exchange_rate' ~ case i.options ->> 'decimal' when 'comma' then '^[1-9][0-9]{0,2}[.][0-9]{3}$' else '^[1-9][0-9]{0,2},[0-9]{3}$' end,
+        'It may be in thousands or have decimals: write it without a sign between thousands.'),
       app_private.bad('exchange_rate', m.currency <> m.base and m.v ->> 'exchange_rate' is null,
         format('An amount in %s needs its exchange rate to %s.', m.currency, m.base)),
       app_private.bad('exchange_rate', m.currency = m.base and m.rate <> 1, 'The exchange rate of a currency to itself is 1.'),
@@ -318,8 +344,7 @@ begin
   read as materialized (
     select g.line, g.v,
       case when coalesce(g.v ->> 'fee', g.v ->> 'fee_minor') is not null then coalesce(upper(g.v ->> 'currency'), o.currency) end as currency,
-      coalesce(f.fee_units * 10::numeric ^ app.minor_digits(coalesce(upper(g.v ->> 'currency'), o.currency)), f.fee_minor) as fee,
-      f.fee_units, f.fee_minor,
+      coalesce(f.fee_units * 10::numeric ^ c.digits, f.fee_minor) as fee, f.fee_units, f.fee_minor, c.digits,
       app_private.csv_date(g.v ->> 'show_on', i.options ->> 'dates') as show_on,
       app_private.csv_time(g.v ->> 'doors_time') as doors_time, app_private.csv_time(g.v ->> 'start_time') as start_time,
       app_private.csv_time(g.v ->> 'curfew_time') as curfew_time,
@@ -332,6 +357,7 @@ begin
     cross join lateral (select app_private.csv_number(g.v ->> 'fee', i.options ->> 'decimal') as fee_units,
       app_private.csv_number(g.v ->> 'fee_minor', i.options ->> 'decimal') as fee_minor offset 0) f
     cross join app.organizations o
+    cross join lateral (select app.minor_digits(coalesce(upper(g.v ->> 'currency'), o.currency)) as digits offset 0) c
     join named n on n.venue_key = g.venue_key
     where o.id = i.organization_id
   ),
@@ -364,9 +390,11 @@ begin
       -- Fee.
       app_private.bad('fee', coalesce(m.v ->> 'fee', m.v ->> 'fee_minor') is not null and not m.may_write_fees,
         'Entering a fee needs the permission finance.write: leave the column out, or have somebody import it who holds them.'),
-      app_private.bad('fee', coalesce(m.v ->> 'fee', m.v ->> 'fee_minor') is not null and coalesce(m.fee not between 0 and 9007199254740991, true),
+      app_private.bad('fee', m.fee_minor <> m.fee, 'fee and fee_minor are not the same.'),
+      app_private.bad('fee', coalesce(m.v ->> 'fee', m.v ->> 'fee_minor') is not null
+        and (coalesce(m.fee not between 0 and 9007199254740991, true) or m.v ? 'fee' and m.fee_units is null),
         format('Not a number of at least 0 (decimal %s expected).', i.options ->> 'decimal')),
-      app_private.bad_amount('fee', coalesce(m.v ->> 'fee', m.v ->> 'fee_minor'), m.fee_units, m.fee_minor, m.currency),
+      app_private.bad_amount('fee', coalesce(m.v ->> 'fee', m.v ->> 'fee_minor'), m.fee_units, m.fee_minor, m.currency, m.digits),
       app_private.bad('currency', m.currency is not null and not exists (select from app.currencies c where c.code = m.currency), 'There is no such currency.'),
       -- Source.
       app_private.bad_line('source', m.source, 100),
