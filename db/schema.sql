@@ -111,6 +111,7 @@
 -- Imports
 --!include imports/imports.sql
 --!include imports/import_room.sql
+--!include imports/import_cells.sql
 --!include imports/import_checking.sql
 --!include imports/import_running.sql
 -- Calendar
