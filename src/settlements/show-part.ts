@@ -81,7 +81,7 @@ export function showPart(part: ShowPart) {
     restore: {
       summary: `Restore a deleted ${word}`,
       description: 'As it was when it was deleted. If its show has been deleted since, restore that first.',
-      problems: ['parent_deleted', 'settlement_final', ...problems],
+      problems: [...new Set(['parent_deleted', 'settlement_final', 'deals_currency_in_use', ...problems])],
     },
   })
 }

@@ -213,6 +213,39 @@ t.test('deals', async t => {
     }
   })
 
+  await t.test('and what was deleted in another one is not restored', async t => {
+    const flat = { kind: 'flat', currency: 'EUR', guarantee_minor: 500_000 }
+    const parts: [path: string, body: object][] = [
+      ['ticket-tiers', { name: 'Stalls', price_minor: 3000, allotment: 10 }],
+      ['costs', { name: 'PA', kind: 'fixed', amount_minor: 100 }],
+      ['deposits', { paid_on: '2027-01-10', amount_minor: 50_000 }],
+      ['bonuses', { kind: 'sell_out', amount_minor: 50_000 }],
+      ['adjustments', { name: 'Backline', kind: 'deduction', amount_minor: 100, stage: 'before_split' }],
+    ]
+    for (const [path, body] of parts) {
+      const show = await make('shows', aShow)
+      const deal = await make(`shows/${show}/deals`, flat)
+      const part = await make(`shows/${show}/${path}`, body)
+      const remove = (what: string) => call(`DELETE /api/${what}`, { token })
+      const restore = async () => outcome(await call(`POST /api/${path}/${part}/restore`, { token }))
+      const into = async (currency: string) =>
+        (await call(`PATCH /api/deals/${deal}`, { token, body: { currency, guarantee_minor: 1 } })).status
+      t.equal((await remove(`${path}/${part}`)).status, 204)
+      t.equal(await into('JPY'), 200)
+      t.equal(await restore(), '409 deals_currency_in_use', path)
+      t.equal(await into('EUR'), 200)
+      t.equal(await restore(), '200', 'in the one that it was deleted in')
+      // With its show, and under another deal in the place of the first.
+      t.equal((await remove(`shows/${show}`)).status, 204)
+      t.equal((await call(`POST /api/shows/${show}/restore`, { token })).status, 200)
+      t.equal((await call(`GET /api/${path}/${part}`, { token })).status, 200)
+      t.equal((await remove(`${path}/${part}`)).status, 204)
+      t.equal((await remove(`deals/${deal}`)).status, 204)
+      await make(`shows/${show}/deals`, { ...flat, currency: 'JPY' })
+      t.equal(await restore(), '409 deals_currency_in_use', path)
+    }
+  })
+
   await t.test('and all that has a currency say their amounts in another one', async t => {
     const plain = await make('shows', { ...aShow, fee_minor: 500_000, currency: 'EUR' })
     const dealt = await make('shows', aShow)

@@ -20,6 +20,7 @@ create table if not exists app.deal_adjustments (
   percentage numeric,
   tax_percentage numeric,
   sold_by text constraint deal_adjustments_sold_by_known check (sold_by in ('artist', 'hall')),
+  deleted_in char(3),
   primary key (organization_id, id),
   foreign key (organization_id, show_id) references app.shows (organization_id, id) on delete cascade,
   constraint deal_adjustments_deal_exists foreign key (organization_id, deal_id) references app.deals (organization_id, id) on delete cascade,
@@ -43,6 +44,7 @@ select app_private.tenant_table('deal_adjustments', noun => 'deal_adjustment', p
 grant insert (show_id, name, kind, amount_minor, stage, deal_id, percentage, tax_percentage, sold_by), update (name, kind, amount_minor, stage, deal_id, percentage, tax_percentage, sold_by) on app.deal_adjustments to callboard_api;
 
 comment on table app.deal_adjustments is 'What is added to or taken off a settlement before or after the split.';
+comment on column app.deal_adjustments.deleted_in is 'The currency of the show''s deal when it was deleted, in which alone it is restored; NULL: it had none, or was deleted by 0.3.0 or before.';
 comment on column app.deal_adjustments.deal_id is 'The deal of the same show that it belongs to; NULL: the main deal.';
 comment on column app.deal_adjustments.kind is 'reimbursement, buyout, credit: added; deduction: taken off; merchandise: what the hall keeps of what was sold is taken off if the artist has sold it, and the rest is added if the hall has.';
 comment on column app.deal_adjustments.amount_minor is 'The amount; of merchandise, what was taken in, with tax.';
@@ -57,3 +59,5 @@ create or replace trigger _250_deal before insert or update of deal_id on app.de
   for each row when (new.deal_id is not null) execute function app_private.tg__250_deal();
 create or replace trigger _400_finals after insert or update of name, kind, amount_minor, stage, deal_id, percentage, tax_percentage, sold_by on app.deal_adjustments
   for each row execute function app_private.tg__400_finals();
+create or replace trigger _350_denomination before update of deleted_at on app.deal_adjustments
+  for each row when ((new.deleted_at is null) <> (old.deleted_at is null)) execute function app_private.tg__350_denomination();

@@ -16,6 +16,7 @@ create table if not exists app.deal_bonuses (
   deletion_id uuid,
   as_json text not null,
   deal_id uuid,
+  deleted_in char(3),
   primary key (organization_id, id),
   foreign key (organization_id, show_id) references app.shows (organization_id, id) on delete cascade,
   constraint deal_bonuses_deal_exists foreign key (organization_id, deal_id) references app.deals (organization_id, id) on delete cascade,
@@ -36,6 +37,7 @@ select app_private.tenant_table('deal_bonuses', noun => 'deal_bonus', permission
 grant insert (show_id, kind, amount_minor, threshold, deal_id), update (kind, amount_minor, threshold, deal_id) on app.deal_bonuses to callboard_api;
 
 comment on table app.deal_bonuses is 'What artists are paid on top of a deal, by how many tickets are sold.';
+comment on column app.deal_bonuses.deleted_in is 'The currency of the show''s deal when it was deleted, in which alone it is restored; NULL: it had none, or was deleted by 0.3.0 or before.';
 comment on column app.deal_bonuses.deal_id is 'The deal of the same show that it belongs to; NULL: the main deal.';
 comment on column app.deal_bonuses.kind is 'tickets: the amount, once, from that many tickets sold; sell_out: once, if tickets sold and complimentary ones fill every allotment; per_ticket: the amount for each ticket sold above the threshold.';
 
@@ -45,3 +47,5 @@ create or replace trigger _250_deal before insert or update of deal_id on app.de
   for each row when (new.deal_id is not null) execute function app_private.tg__250_deal();
 create or replace trigger _400_finals after insert or update of kind, amount_minor, threshold, deal_id on app.deal_bonuses
   for each row execute function app_private.tg__400_finals();
+create or replace trigger _350_denomination before update of deleted_at on app.deal_bonuses
+  for each row when ((new.deleted_at is null) <> (old.deleted_at is null)) execute function app_private.tg__350_denomination();

@@ -17,6 +17,7 @@ create table if not exists app.deposits (
   as_json text not null,
   due_on date constraint deposits_due_on_range check (app.is_day(due_on)),
   deal_id uuid,
+  deleted_in char(3),
   primary key (organization_id, id),
   foreign key (organization_id, show_id) references app.shows (organization_id, id) on delete cascade,
   constraint deposits_deal_exists foreign key (organization_id, deal_id) references app.deals (organization_id, id) on delete cascade,
@@ -37,6 +38,7 @@ select app_private.tenant_table('deposits', noun => 'deposit', permission => 'fi
 grant insert (show_id, paid_on, amount_minor, note, due_on, deal_id), update (paid_on, amount_minor, note, due_on, deal_id) on app.deposits to callboard_api;
 
 comment on table app.deposits is 'What artists have been paid before the settlement of a show, or are to be.';
+comment on column app.deposits.deleted_in is 'The currency of the show''s deal when it was deleted, in which alone it is restored; NULL: it had none, or was deleted by 0.3.0 or before.';
 comment on column app.deposits.deal_id is 'The deal of the same show that it belongs to; NULL: the main deal.';
 comment on column app.deposits.paid_on is 'NULL while it is open: then the settlement does not count it.';
 
@@ -46,3 +48,5 @@ create or replace trigger _250_deal before insert or update of deal_id on app.de
   for each row when (new.deal_id is not null) execute function app_private.tg__250_deal();
 create or replace trigger _400_finals after insert or update of paid_on, amount_minor, note, due_on, deal_id on app.deposits
   for each row execute function app_private.tg__400_finals();
+create or replace trigger _350_denomination before update of deleted_at on app.deposits
+  for each row when ((new.deleted_at is null) <> (old.deleted_at is null)) execute function app_private.tg__350_denomination();

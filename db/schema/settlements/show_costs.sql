@@ -20,6 +20,7 @@ create table if not exists app.show_costs (
   cap_minor bigint constraint show_costs_cap_range check (app.is_money(cap_minor)),
   budget_minor bigint constraint show_costs_budget_range check (app.is_money(budget_minor)),
   is_internal boolean not null default false,
+  deleted_in char(3),
   primary key (organization_id, id),
   foreign key (organization_id, show_id) references app.shows (organization_id, id) on delete cascade,
   constraint show_costs_percentage_by_kind check ((kind in ('percent_of_gross', 'percent_of_net_receipts')) = (percentage is not null)),
@@ -40,6 +41,7 @@ grant insert (show_id, name, kind, amount_minor, is_estimate, percentage, cap_mi
   update (name, kind, amount_minor, is_estimate, percentage, cap_minor, budget_minor, is_internal) on app.show_costs to callboard_api;
 
 comment on table app.show_costs is 'What the promoter pays for a show.';
+comment on column app.show_costs.deleted_in is 'The currency of the show''s deal when it was deleted, in which alone it is restored; NULL: it had none, or was deleted by 0.3.0 or before.';
 comment on column app.show_costs.kind is 'fixed: the amount, once; per_ticket: the amount for each ticket sold; per_head: for each ticket sold and each complimentary; percent_of_gross, percent_of_net_receipts: the percentage of them, and at least the amount.';
 comment on column app.show_costs.percentage is 'Of the gross or of the net receipts, in percent, with up to six decimals.';
 comment on column app.show_costs.cap_minor is 'The most that it costs.';
@@ -51,3 +53,5 @@ create or replace trigger _200_unsettled before insert or update of name, kind, 
   for each row execute function app_private.tg__200_unsettled();
 create or replace trigger _400_finals after insert or update of name, kind, amount_minor, is_estimate, percentage, cap_minor, budget_minor, is_internal on app.show_costs
   for each row execute function app_private.tg__400_finals();
+create or replace trigger _350_denomination before update of deleted_at on app.show_costs
+  for each row when ((new.deleted_at is null) <> (old.deleted_at is null)) execute function app_private.tg__350_denomination();

@@ -119,6 +119,30 @@ $$;
 comment on function app_private.tg__250_deal() is 'PT409 deal_of_other_show if a part names a deal that is none of its show, PT409 parent_deleted if that is deleted.';
 alter function app_private.tg__250_deal() owner to callboard_definer;
 
+create or replace function app_private.tg__350_denomination() returns trigger
+language plpgsql volatile security definer
+set search_path = ''
+as $$
+declare
+  present text;
+begin
+  perform from app.shows s where s.organization_id = new.organization_id and s.id = new.show_id for share;
+  -- All deals of a show have one currency; without one, that of the last is still that of its amounts.
+  select d.currency into present from app.deals d
+  where d.organization_id = new.organization_id and d.show_id = new.show_id
+  order by d.deleted_at desc nulls first limit 1;
+  if new.deleted_at is not null then
+    new.deleted_in := present;
+  elsif new.deleted_in <> present then
+    perform app.refuse(409, 'deals_currency_in_use', format('It was deleted in %s, and the deal of the show is in %s now.', new.deleted_in, present));
+  end if;
+  return new;
+end
+$$;
+comment on function app_private.tg__350_denomination() is
+  'Remembers the currency in which a part of a show is deleted: PT409 deals_currency_in_use if it were restored in another one, in which its numbers would be other amounts.';
+alter function app_private.tg__350_denomination() owner to callboard_definer;
+
 create or replace function app_private.require_part_unsettled(target regclass, id uuid) returns void
 language plpgsql volatile
 set search_path = ''

@@ -19,6 +19,7 @@ create table if not exists app.ticket_tiers (
   deletion_id uuid,
   as_json text not null,
   excluded_minor bigint not null default 0 constraint ticket_tiers_excluded_range check (app.is_money(excluded_minor)),
+  deleted_in char(3),
   primary key (organization_id, id),
   foreign key (organization_id, show_id) references app.shows (organization_id, id) on delete cascade,
   constraint ticket_tiers_fee_within_price check (facility_fee_minor + excluded_minor <= price_minor),
@@ -39,6 +40,7 @@ grant insert (show_id, name, price_minor, facility_fee_minor, allotment, sold, c
   update (name, price_minor, facility_fee_minor, allotment, sold, comps, excluded_minor) on app.ticket_tiers to callboard_api;
 
 comment on table app.ticket_tiers is 'A show''s kinds of tickets and how many of each were sold.';
+comment on column app.ticket_tiers.deleted_in is 'The currency of the show''s deal when it was deleted, in which alone it is restored; NULL: it had none, or was deleted by 0.3.0 or before.';
 comment on column app.ticket_tiers.facility_fee_minor is 'What the venue keeps of the price of each ticket sold, before the rest is shared.';
 comment on column app.ticket_tiers.excluded_minor is 'What of the price of each ticket sold is not shared, such as a package: the promoter''s.';
 comment on column app.ticket_tiers.comps is 'Tickets given away: they take a place but neither earn nor cost anything.';
@@ -115,3 +117,5 @@ comment on function app_private.tg_shows__200_tickets() is 'PT409 show_tickets_b
 create or replace trigger _200_tickets before update on app.shows
   for each row when ((new.tickets_sold, new.capacity) is distinct from (old.tickets_sold, old.capacity))
   execute function app_private.tg_shows__200_tickets();
+create or replace trigger _350_denomination before update of deleted_at on app.ticket_tiers
+  for each row when ((new.deleted_at is null) <> (old.deleted_at is null)) execute function app_private.tg__350_denomination();
