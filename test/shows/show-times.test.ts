@@ -10,7 +10,7 @@ const instants: [zone: string, show_on: string, start_time: string, starts_at: s
   ['Europe/Berlin', '2027-03-28', '01:59', '2027-03-28T00:59Z', 'the minute before'],
   ['Europe/Berlin', '2027-03-28', '03:00', '2027-03-28T01:00Z', 'the minute after'],
   ['Europe/Berlin', '2027-03-28', '02:30', '2027-03-28T01:30Z', 'a time that is skipped'],
-  ['Europe/Berlin', '2027-10-31', '02:30', '2027-10-31T01:30Z', 'a time that occurs twice: the second'],
+  ['Europe/Berlin', '2027-10-31', '02:30', '2027-10-31T00:30Z', 'a time that occurs twice: the first'],
   ['America/New_York', '2027-03-13', '23:30', '2027-03-14T04:30Z', 'the next day in UTC'],
   ['America/New_York', '2027-03-14', '23:30', '2027-03-15T03:30Z', 'and an hour earlier in summer'],
   ['Asia/Tokyo', '2027-01-01', '00:30', '2026-12-31T15:30Z', 'past midnight: the year before in UTC'],
