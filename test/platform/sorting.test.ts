@@ -10,7 +10,7 @@ import { walk } from '../support/pages.ts'
 const codes = `
   settlement_line not_booked_because
   kind stage status payment_status show_status from_status to_status mode certainty effect format on_error purpose
-  currency base_currency base country code doors_time start_time curfew_time end_time departs_time arrives_time command
+  currency deleted_in base_currency base country code doors_time start_time curfew_time end_time departs_time arrives_time command
   time_zone start_zone end_zone from_time_zone to_time_zone
   slug email to_address login key ip sha256 recipe request_id external_ref confirmation_number number
   resource resource_type action actor_kind operation permission view_name revoked_because user_agent granted_by
